@@ -1,0 +1,1 @@
+//! What the elements cost, one line a figure.

@@ -1,0 +1,20 @@
+//! The `stats` property that the elements share: a structure of counters, and the names of its fields.
+
+/// Name of the structure.
+pub const NAME: &str = "application/x-nvrd-stats";
+/// Pictures that came in (`u64`).
+pub const FRAMES_IN: &str = "frames-in";
+/// Pictures that the element worked on (`u64`).
+pub const FRAMES_PROCESSED: &str = "frames-processed";
+/// Pictures that it should have worked on and did not, for want of time or space (`u64`).
+pub const FRAMES_DROPPED: &str = "frames-dropped";
+/// Time of the last piece of work, nanoseconds (`u64`).
+pub const LAST_LATENCY_NS: &str = "last-latency-ns";
+/// Mean time of a piece of work, nanoseconds (`u64`).
+pub const AVG_LATENCY_NS: &str = "avg-latency-ns";
+/// Bytes written (`u64`).
+pub const BYTES_WRITTEN: &str = "bytes-written";
+/// Pictures that `decodegate` let through (`u64`).
+pub const FRAMES_PASSED: &str = "frames-passed";
+/// Pictures that `decodegate` sent again from its ring (`u64`).
+pub const FRAMES_REPLAYED: &str = "frames-replayed";

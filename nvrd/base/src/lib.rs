@@ -1,0 +1,1 @@
+//! Errors, clock, ids, shutdown and tracing set-up of the daemon.

@@ -1,0 +1,1 @@
+//! Everything in the daemon that runs GStreamer: descriptions, supervisor, restream, snapshots.

@@ -1,0 +1,1 @@
+//! A network video recorder: one declarative pipeline per camera, recorded without loss.

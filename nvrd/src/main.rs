@@ -1,0 +1,3 @@
+//! The program: arguments to subcommands.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Everything in the daemon that touches the database.
