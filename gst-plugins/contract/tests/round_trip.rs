@@ -162,7 +162,7 @@ fn metas_survive_the_buffer_and_its_copy() {
         detection("person").attach(buffer, 640, 360);
         detection("dog").attach(buffer, 640, 360);
     }
-    let mut copy = buffer.copy();
+    let copy = buffer.copy();
     assert_eq!(MotionFrame::of_buffer(&copy), Some(frame));
     assert_eq!(MotionRegion::all_of_buffer(&copy), [region]);
     assert_eq!(InferenceFrame::of_buffer(&copy), Some(looked));

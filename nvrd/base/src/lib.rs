@@ -1,1 +1,13 @@
-//! Errors, clock, ids, shutdown and tracing set-up of the daemon.
+//! What every crate of the daemon needs and that knows nothing of GStreamer, Diesel or warp.
+#![warn(missing_docs, unreachable_pub)]
+
+pub mod clock;
+pub mod error;
+pub mod logging;
+pub mod shutdown;
+pub mod slug;
+
+pub use clock::{Clock, RealClock, SimulatedClock};
+pub use error::{Error, ErrorKind, Result};
+pub use shutdown::Shutdown;
+pub use slug::Slug;
