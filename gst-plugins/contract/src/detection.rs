@@ -66,6 +66,11 @@ impl Detection {
         );
     }
 
+    /// Whether a region meta is a detection.
+    pub fn is_on(meta: &gst_video::VideoRegionOfInterestMeta) -> bool {
+        meta.param(DETECTION).is_some()
+    }
+
     /// The detections on a picture.
     pub fn all_of_buffer(buffer: &gst::BufferRef) -> Vec<FoundDetection> {
         buffer

@@ -18,3 +18,11 @@ pub const BYTES_WRITTEN: &str = "bytes-written";
 pub const FRAMES_PASSED: &str = "frames-passed";
 /// Pictures that `decodegate` sent again from its ring (`u64`).
 pub const FRAMES_REPLAYED: &str = "frames-replayed";
+/// Tracks that `objecttrack` confirmed (`u64`).
+pub const TRACKS_CONFIRMED: &str = "tracks-confirmed";
+/// Tracks that `objecttrack` keeps now, lost and tentative ones included (`u64`).
+pub const TRACKS_LIVE: &str = "tracks-live";
+/// Events that `eventsink` opened (`u64`).
+pub const EVENTS_OPENED: &str = "events-opened";
+/// Events that `eventsink` closed (`u64`).
+pub const EVENTS_CLOSED: &str = "events-closed";

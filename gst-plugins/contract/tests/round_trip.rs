@@ -11,7 +11,7 @@ use nvr_contract::segment::{
     FragmentWritten, Gap, GapReason, Keyframe, SegmentClosed, SegmentOpened,
 };
 use nvr_contract::source::{LossReason, SourceChange, SourceState, VideoCodec};
-use nvr_contract::track::Track;
+use nvr_contract::track::{Track, Tracking};
 use nvr_contract::{BBox, FieldError, Message, face, gate};
 use proptest::prelude::*;
 
@@ -233,4 +233,34 @@ fn scene_changes_survive_the_upstream_event() {
         gate::GateMode::from_word("adaptive"),
         Some(gate::GateMode::Adaptive)
     );
+}
+
+#[test]
+fn a_tracker_says_that_it_looked() {
+    gst::init().unwrap();
+    let track = Track {
+        id: 7,
+        stationary: false,
+        zones: Vec::new(),
+    };
+    for (word, as_track) in [
+        (None, None),
+        (Some(Tracking::Unclaimed), None),
+        (Some(Tracking::Tentative(7)), None),
+        (Some(Tracking::Tracked(track.clone())), Some(track)),
+    ] {
+        let mut buffer = gst::Buffer::new();
+        detection("person").attach(buffer.get_mut().unwrap(), 640, 360);
+        if let Some(word) = &word {
+            let buffer = buffer.get_mut().unwrap();
+            let mut metas = buffer.iter_meta_mut::<gst_video::VideoRegionOfInterestMeta>();
+            word.add_to_meta(&mut metas.next().unwrap());
+        }
+        let meta = buffer
+            .meta::<gst_video::VideoRegionOfInterestMeta>()
+            .unwrap();
+        assert!(Detection::is_on(&meta));
+        assert_eq!(Tracking::of_meta(&meta), word);
+        assert_eq!(Detection::all_of_buffer(&buffer)[0].track, as_track);
+    }
 }
