@@ -1,7 +1,22 @@
 //! Stable ids for detected objects across pictures.
 
-fn plugin_init(_plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
-    Ok(())
+pub mod assign;
+pub mod kalman;
+mod objecttrack;
+pub mod tracker;
+
+use gst::glib;
+
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    objecttrack::register(plugin)
+}
+
+/// Registers the element in this process, without a plugin file.
+///
+/// # Errors
+/// When GStreamer refuses the plugin.
+pub fn register_static() -> Result<(), glib::BoolError> {
+    plugin_register_static()
 }
 
 gst::plugin_define!(
