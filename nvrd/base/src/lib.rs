@@ -4,10 +4,12 @@
 pub mod clock;
 pub mod error;
 pub mod logging;
+pub mod secret;
 pub mod shutdown;
 pub mod slug;
 
 pub use clock::{Clock, RealClock, SimulatedClock};
 pub use error::{Error, ErrorKind, Result};
+pub use secret::Secret;
 pub use shutdown::Shutdown;
 pub use slug::Slug;

@@ -1,1 +1,22 @@
-//! Everything in the daemon that runs GStreamer: descriptions, supervisor, restream, snapshots.
+//! Everything in the daemon that runs GStreamer.
+//!
+//! What does not belong here: the database, HTTP, the format of the configuration file.
+//! The modules stand in the order a camera comes to life.
+#![warn(missing_docs, unreachable_pub)]
+
+pub mod description;
+pub mod launch;
+pub mod spec;
+pub mod assemble;
+pub mod notice;
+pub mod tap;
+mod camera;
+pub mod supervisor;
+pub mod restream;
+pub mod snapshot;
+pub mod probe;
+
+pub use description::Description;
+pub use notice::{CameraState, CameraStatus, Notice, What};
+pub use spec::{CameraSpec, ParamValue};
+pub use supervisor::Supervisor;

@@ -1,0 +1,85 @@
+//! What cameras tell the rest of the daemon.
+
+use nvr_base::Slug;
+use nvr_contract::event::Event;
+use nvr_contract::segment::{Gap, SegmentClosed, SegmentOpened};
+use nvr_contract::source::{LossReason, SourceChange, VideoCodec};
+
+/// Something a camera did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// Which camera.
+    pub camera: Slug,
+    /// What.
+    pub what: What,
+}
+
+/// What a camera did.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// An event changed.
+    Event(Event),
+    /// A file was begun.
+    SegmentOpened(SegmentOpened),
+    /// A file is complete.
+    SegmentClosed(SegmentClosed),
+    /// Time is missing from the recording.
+    Gap(Gap),
+    /// The connection to the camera changed.
+    Source(SourceChange),
+    /// Its state changed.
+    State(CameraStatus),
+}
+
+/// Where a camera is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CameraState {
+    /// Not wanted, or at the end of its file.
+    Stopped,
+    /// The pipeline is being built and waits for the first picture.
+    Starting,
+    /// Pictures come and every wanted element works.
+    Running,
+    /// The pipeline stands, but not all is well: the detail says what.
+    Degraded,
+    /// The pipeline failed; it will be built anew.
+    Backoff,
+}
+
+impl CameraState {
+    /// The word for the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Degraded => "degraded",
+            Self::Backoff => "backoff",
+        }
+    }
+}
+
+/// The actual state of a camera.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CameraStatus {
+    /// Where it is in its life.
+    pub state: CameraState,
+    /// Since when, microseconds since 1970-01-01 UTC.
+    pub since_unix_us: i64,
+    /// One sentence for people, when not all is well.
+    pub detail: Option<String>,
+    /// Why no pictures come, when that is so.
+    pub loss: Option<LossReason>,
+    /// The description that runs, which may be a fallback.
+    pub pipeline: String,
+    /// Whether a file is open.
+    pub recording: bool,
+    /// The codec, once known.
+    pub codec: Option<VideoCodec>,
+    /// Picture size in pixels, once known.
+    pub size: Option<(i32, i32)>,
+    /// Pictures per second as the stream declares it, once known.
+    pub fps: Option<f64>,
+    /// How often the pipeline was built anew after a failure.
+    pub restarts: u32,
+}

@@ -1,0 +1,157 @@
+//! Desired state in, actual state out: one thread per camera, started, changed and stopped by comparing lists.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use nvr_base::{Clock, Error, Result, Slug};
+
+use crate::camera::{Camera, Command, Context, Input};
+use crate::notice::{CameraState, CameraStatus, Notice};
+use crate::spec::CameraSpec;
+use crate::tap::Taps;
+
+/// Messages of one camera that may wait; at some ten a second it is minutes of a stalled database.
+const INBOX: usize = 4096;
+
+struct Handle {
+    outbox: SyncSender<Input>,
+    status: Arc<Mutex<CameraStatus>>,
+    thread: JoinHandle<()>,
+}
+
+/// See the module.
+pub struct Supervisor {
+    clock: Arc<dyn Clock>,
+    notices: SyncSender<Notice>,
+    taps: Taps,
+    cameras: Mutex<HashMap<Slug, Handle>>,
+}
+
+impl std::fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Supervisor").finish_non_exhaustive()
+    }
+}
+
+impl Supervisor {
+    /// A supervisor of no cameras; what they do goes to `notices`.
+    pub fn new(clock: Arc<dyn Clock>, notices: SyncSender<Notice>, taps: Taps) -> Self {
+        Self {
+            clock,
+            notices,
+            taps,
+            cameras: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Slug, Handle>> {
+        self.cameras.lock().expect("no holder of this lock panics")
+    }
+
+    /// Makes the cameras what the list says: cameras that are not in it stop, new ones start, changed ones change.
+    ///
+    /// The others are not touched. Returns when those that had to stop have stopped.
+    ///
+    /// # Errors
+    /// When a camera's thread could not be started; the other cameras are as the list says.
+    pub fn apply(&self, desired: Vec<CameraSpec>) -> Result<()> {
+        let mut failed = None;
+        let removed: Vec<(Slug, Handle)> = {
+            let mut cameras = self.lock();
+            let gone: Vec<Slug> = cameras
+                .keys()
+                .filter(|name| !desired.iter().any(|spec| spec.name == **name))
+                .cloned()
+                .collect();
+            let removed = gone
+                .into_iter()
+                .filter_map(|name| cameras.remove_entry(&name))
+                .collect();
+            for spec in desired {
+                match cameras.get(&spec.name) {
+                    Some(handle) => send(handle, Command::Update(Box::new(spec))),
+                    None => match self.spawn(spec) {
+                        Ok((name, handle)) => drop(cameras.insert(name, handle)),
+                        Err(error) => failed = Some(error),
+                    },
+                }
+            }
+            removed
+        };
+        self.finish(removed);
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn spawn(&self, spec: CameraSpec) -> Result<(Slug, Handle)> {
+        let name = spec.name.clone();
+        let (outbox, inbox) = sync_channel(INBOX);
+        let status = Arc::new(Mutex::new(CameraStatus {
+            state: CameraState::Stopped,
+            since_unix_us: self.clock.unix_us(),
+            detail: None,
+            loss: None,
+            pipeline: spec.pipelines[0].name.clone(),
+            recording: false,
+            codec: None,
+            size: None,
+            fps: None,
+            restarts: 0,
+        }));
+        let context = Context {
+            clock: Arc::clone(&self.clock),
+            notices: self.notices.clone(),
+            status: Arc::clone(&status),
+            tap: self.taps.obtain(&name),
+        };
+        let camera = Camera::new(spec, context, inbox, outbox.clone());
+        let thread = std::thread::Builder::new()
+            .name(format!("camera-{name}"))
+            .spawn(move || camera.run())
+            .map_err(|error| {
+                Error::exhausted(format!("camera {:?}: no thread: {error}", name.as_str()))
+            })?;
+        Ok((
+            name,
+            Handle {
+                outbox,
+                status,
+                thread,
+            },
+        ))
+    }
+
+    fn finish(&self, removed: Vec<(Slug, Handle)>) {
+        for (_, handle) in &removed {
+            send(handle, Command::Quit);
+        }
+        for (name, handle) in removed {
+            if handle.thread.join().is_err() {
+                tracing::error!(camera.id = %name, "the camera's thread panicked");
+            }
+            self.taps.remove(&name);
+        }
+    }
+
+    /// The actual state of a camera, `None` when there is no such camera.
+    pub fn status(&self, name: &Slug) -> Option<CameraStatus> {
+        let status = Arc::clone(&self.lock().get(name)?.status);
+        let status = status
+            .lock()
+            .expect("no holder of this lock panics")
+            .clone();
+        Some(status)
+    }
+
+    /// Stops every camera in order: files and events are closed.
+    pub fn stop(&self) {
+        let all: Vec<(Slug, Handle)> = self.lock().drain().collect();
+        self.finish(all);
+    }
+}
+
+fn send(handle: &Handle, command: Command) {
+    // Fails only when the camera's thread has panicked, which is logged when it is joined.
+    drop(handle.outbox.send(Input::Command(command)));
+}
