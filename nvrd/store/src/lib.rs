@@ -1,1 +1,28 @@
 //! Everything in the daemon that touches the database.
+//!
+//! Verbs of the domain, not tables: each takes plain values and returns plain structs. All of it blocks, so
+//! asynchronous callers go through a blocking task. Writes take turns on one connection, each in one transaction
+//! that is on disk when the call returns; reads run beside them, each on a snapshot of its own.
+//! Times are microseconds since 1970-01-01 UTC, ranges include their start and exclude their end, ids are UUIDs.
+#![warn(missing_docs, unreachable_pub)]
+
+mod conn;
+mod failure;
+mod schema;
+mod migrate;
+mod page;
+mod cameras;
+mod events;
+mod segments;
+mod gaps;
+mod apply;
+mod health;
+
+pub use apply::{Committed, Refused, StoreChange};
+pub use cameras::{CameraRow, NewCamera};
+pub use conn::Store;
+pub use events::{Change, EventChange, EventFilter, EventRow, EventState};
+pub use gaps::GapRow;
+pub use health::Health;
+pub use page::{MAX_LIMIT, Page, PageRequest};
+pub use segments::{CameraTotals, SegmentRow};

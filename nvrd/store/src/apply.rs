@@ -1,0 +1,80 @@
+//! Commits what a camera reports: many changes, one transaction, and a list of what is on disk afterwards.
+
+use nvr_base::{Error, ErrorKind, Result};
+
+use crate::conn::{Conn, Store};
+use crate::events::{self, EventChange};
+use crate::failure::Failure;
+use crate::segments::{self, SegmentRow};
+
+/// Something to be stored, or that was.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StoreChange {
+    /// A step in the life of an event.
+    Event(EventChange),
+    /// A segment that is complete.
+    Segment(SegmentRow),
+}
+
+/// A change of a batch that was left out.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its place in the batch.
+    pub index: usize,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+/// What a batch did.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// What is on disk now and was not before, in the order of the batch: what may be published.
+    pub changes: Vec<StoreChange>,
+    /// What was left out because it is wrong in itself; the rest of the batch stands.
+    pub refused: Vec<Refused>,
+}
+
+impl Store {
+    /// Stores a batch in one transaction; all of it is on disk when this returns, in the time of one sync.
+    ///
+    /// Changes that are known already are neither committed nor refused, so a batch may be given again after an error.
+    ///
+    /// # Errors
+    /// Only those of the database; then nothing of the batch is stored.
+    pub fn apply_batch(&self, changes: &[StoreChange]) -> Result<Committed> {
+        if changes.is_empty() {
+            return Ok(Committed::default());
+        }
+        self.write(|conn| {
+            let mut committed = Committed::default();
+            for (index, change) in changes.iter().enumerate() {
+                match apply(conn, change) {
+                    Ok(None) => {}
+                    Ok(Some(change)) => committed.changes.push(change),
+                    Err(Failure::Refused(error)) if is_about_the_change(&error) => {
+                        committed.refused.push(Refused { index, error });
+                    }
+                    Err(failure) => return Err(failure),
+                }
+            }
+            Ok(committed)
+        })
+    }
+}
+
+/// These come from looking at the change before anything was written, so that going on loses nothing.
+fn is_about_the_change(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidArgument | ErrorKind::AlreadyExists
+    )
+}
+
+fn apply(conn: &mut Conn, change: &StoreChange) -> Result<Option<StoreChange>, Failure> {
+    match change {
+        StoreChange::Event(change) => Ok(events::apply(conn, change)?.map(StoreChange::Event)),
+        StoreChange::Segment(segment) => {
+            Ok(segments::insert(conn, segment)?.then(|| StoreChange::Segment(segment.clone())))
+        }
+    }
+}

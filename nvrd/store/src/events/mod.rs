@@ -1,0 +1,190 @@
+//! Events: their plain form and the questions and commands about them; how a change is applied is in `life`.
+
+mod life;
+mod query;
+mod record;
+
+use nvr_base::{Error, Result};
+
+use crate::conn::Store;
+use crate::page::{Page, PageRequest};
+
+pub(crate) use life::apply;
+pub(crate) use query::counts;
+
+/// Whether an event still goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventState {
+    /// It goes on.
+    Open,
+    /// It is over.
+    Closed,
+}
+
+impl EventState {
+    /// `open` or `closed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// An event of one camera.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventRow {
+    /// UUID (version 7) in text, made by whoever saw the event.
+    pub id: String,
+    /// Name of the camera.
+    pub camera: String,
+    /// What it is about: `motion`, `object`, `face`, …
+    pub kind: String,
+    /// What exactly: the model's label.
+    pub label: Option<String>,
+    /// Whether it goes on.
+    pub state: EventState,
+    /// Wall time of the start, microseconds since 1970-01-01 UTC.
+    pub start_us: i64,
+    /// Wall time of the last picture so far, microseconds since 1970-01-01 UTC.
+    pub end_us: Option<i64>,
+    /// PTS of the first picture, nanoseconds.
+    pub start_ns: u64,
+    /// PTS of the last picture so far, nanoseconds.
+    pub end_ns: Option<u64>,
+    /// Best score, 0..1.
+    pub score: Option<f64>,
+    /// Where in the best picture: x, y, width, height.
+    pub bbox: Option<[f64; 4]>,
+    /// Names of all zones touched: a set, read back sorted.
+    pub zones: Vec<String>,
+    /// The track it follows.
+    pub track_id: Option<u64>,
+    /// Who.
+    pub identity: Option<String>,
+    /// How similar, -1..1.
+    pub similarity: Option<f64>,
+    /// Pictures it rests on; never falls while the event goes on.
+    pub frames: u64,
+    /// Hash of the model.
+    pub model: Option<String>,
+    /// Hash of the pipeline.
+    pub pipeline: Option<String>,
+    /// Whether the program ended before the event did, so that the end is only the last one known.
+    pub interrupted: bool,
+}
+
+/// Where in its life an event is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// It began.
+    Opened,
+    /// More is known about it.
+    Updated,
+    /// It is over.
+    Closed,
+}
+
+impl Change {
+    /// `opened`, `updated` or `closed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Updated => "updated",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// A step in the life of an event, with all that is known by then.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventChange {
+    /// Which step.
+    pub change: Change,
+    /// The event after the step; its `state` is set by the step.
+    pub event: EventRow,
+}
+
+/// Which events are wanted: those that meet every condition that is set.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EventFilter {
+    /// Of this camera.
+    pub camera: Option<String>,
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// With exactly this label.
+    pub label: Option<String>,
+    /// Going on at this time or after it, microseconds since 1970-01-01 UTC.
+    pub start_us: Option<i64>,
+    /// Begun before this time, microseconds since 1970-01-01 UTC.
+    pub end_us: Option<i64>,
+    /// With at least this score.
+    pub min_score: Option<f64>,
+    /// That touched this zone.
+    pub zone: Option<String>,
+    /// That are in this state.
+    pub state: Option<EventState>,
+    /// With this text in camera, kind, label or identity; letters of a to z match both cases.
+    pub search: Option<String>,
+}
+
+impl Store {
+    /// Applies one step of an event's life and returns what was committed, `None` if nothing had to change.
+    ///
+    /// The same step twice is harmless. After `Closed` nothing changes any more, except that a real end replaces the
+    /// one that [`close_interrupted_events`](Self::close_interrupted_events) assumed. A step about an unknown event
+    /// stores it whole; an `Updated` is then committed as `Opened`. An `Updated` that rests on fewer frames than what
+    /// is stored came late and changes nothing.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a number that is not finite or an empty id, camera or kind.
+    pub fn apply_event(&self, change: &EventChange) -> Result<Option<EventChange>> {
+        self.write(|conn| apply(conn, change))
+    }
+
+    /// One page of the events that a filter lets through, newest start first.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for page 0, a limit out of range, or a NUL character in the search text.
+    pub fn events(&self, filter: &EventFilter, page: PageRequest) -> Result<Page<EventRow>> {
+        let (limit, offset) = page.window()?;
+        query::check(filter)?;
+        self.read(|conn| Ok(query::page(conn, filter, limit, offset)?))
+    }
+
+    /// The event with that id.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none.
+    pub fn event(&self, id: &str) -> Result<EventRow> {
+        self.read(|conn| query::find(conn, id)?.ok_or_else(|| unknown(id).into()))
+    }
+
+    /// Removes an event; its recording stays.
+    ///
+    /// # Errors
+    /// `NotFound` if there is none.
+    pub fn delete_event(&self, id: &str) -> Result<()> {
+        self.write(|conn| {
+            if life::delete(conn, id)? {
+                Ok(())
+            } else {
+                Err(unknown(id).into())
+            }
+        })
+    }
+
+    /// For the start of the program: closes every event that the last run left open and returns them as they are now.
+    ///
+    /// Each ends at its last known end, or at its start, never after `now_us`, and is marked as interrupted.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub fn close_interrupted_events(&self, now_us: i64) -> Result<Vec<EventRow>> {
+        self.write(|conn| Ok(life::close_interrupted(conn, now_us)?))
+    }
+}
+
+fn unknown(id: &str) -> Error {
+    Error::not_found(format!("no event has the id {id:?}"))
+}

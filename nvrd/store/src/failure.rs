@@ -1,0 +1,96 @@
+//! Turns what Diesel and SQLite report into the daemon's error kinds, once.
+
+use std::path::Path;
+
+use diesel::result::{DatabaseErrorKind, Error as QueryError};
+use nvr_base::Error;
+
+/// Why a transaction was rolled back.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The database would not.
+    Query(QueryError),
+    /// We would not: the sentence is for the caller as it is.
+    Refused(Error),
+}
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Self {
+        Self::Query(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Failure {
+    /// The error that leaves the crate, naming the database file where it is to blame.
+    pub(crate) fn into_error(self, file: &Path) -> Error {
+        match self {
+            Self::Refused(error) => error,
+            Self::Query(error) => from_query(file, error),
+        }
+    }
+}
+
+/// The error for a failed query.
+pub(crate) fn from_query(file: &Path, error: QueryError) -> Error {
+    use DatabaseErrorKind as Kind;
+    let mapped = match &error {
+        QueryError::NotFound => Error::not_found("no such row"),
+        QueryError::DatabaseError(Kind::UniqueViolation, info) => {
+            Error::already_exists(format!("it exists already ({})", info.message()))
+        }
+        QueryError::DatabaseError(
+            Kind::ForeignKeyViolation | Kind::NotNullViolation | Kind::CheckViolation,
+            info,
+        ) => Error::invalid(format!("the database refused a value: {}", info.message())),
+        QueryError::DatabaseError(_, info) => from_message(file, info.message()),
+        QueryError::DeserializationError(cause) => Error::data_loss(format!(
+            "{}: a row cannot be read ({cause}); restore a backup",
+            file.display()
+        )),
+        other => from_message(file, &other.to_string()),
+    };
+    mapped.with_source(error)
+}
+
+/// The error for a sentence of SQLite: Diesel passes no result code on, and these texts are SQLite's fixed ones.
+pub(crate) fn from_message(file: &Path, message: &str) -> Error {
+    let file = file.display();
+    let says = |text: &str| message.contains(text);
+    if says("is locked") {
+        Error::unavailable(format!(
+            "{file}: the database is locked by another program; stop that program or try again"
+        ))
+    } else if says("is full") {
+        Error::exhausted(format!(
+            "{file}: no space is left for the database; free some space on its disk"
+        ))
+    } else if says("is not a database") {
+        Error::data_loss(format!(
+            "{file}: the file is not a SQLite database; move it away or restore a backup"
+        ))
+    } else if says("malformed") {
+        Error::data_loss(format!(
+            "{file}: the database is damaged ({message}); restore a backup or rebuild it from the recordings"
+        ))
+    } else if says("readonly") {
+        Error::precondition(format!(
+            "{file}: the database is read-only; give the daemon's user write access to it and its folder"
+        ))
+    } else if says("unable to open") {
+        Error::precondition(format!(
+            "{file}: the database cannot be opened; see that it is a file in a folder that the daemon's user may write"
+        ))
+    } else if says("disk I/O error") {
+        Error::unavailable(format!(
+            "{file}: the disk failed while the database was used; check the disk"
+        ))
+    } else {
+        Error::internal(format!("{file}: {message}"))
+    }
+}

@@ -1,0 +1,162 @@
+//! The gap ledger: stretches of a camera's time that are not on disk, and why.
+
+use diesel::prelude::*;
+use nvr_base::{Error, Result};
+
+use crate::conn::{Conn, Store};
+use crate::page::checked_limit;
+use crate::schema::gaps;
+
+/// A stretch of time that is not on disk.
+#[derive(Queryable, Selectable, Insertable, Debug, Clone, PartialEq, Eq)]
+#[diesel(table_name = gaps)]
+pub struct GapRow {
+    /// UUID (version 7) in text.
+    pub id: String,
+    /// Name of the camera.
+    pub camera: String,
+    /// First missing moment, microseconds since 1970-01-01 UTC.
+    pub start_us: i64,
+    /// When recording went on, microseconds since 1970-01-01 UTC; absent while it has not.
+    pub end_us: Option<i64>,
+    /// Why: `source_lost`, `paused`, `disk_full`, …
+    pub reason: String,
+    /// One sentence for people.
+    pub detail: Option<String>,
+}
+
+impl Store {
+    /// Notes that a camera's recording stopped, and why; if a gap with that reason is open, that one stays as it is.
+    ///
+    /// Gaps stay open over a restart: who closes them knows when recording went on.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the camera or the reason is empty.
+    pub fn open_gap(
+        &self,
+        camera: &str,
+        reason: &str,
+        start_us: i64,
+        detail: Option<&str>,
+    ) -> Result<GapRow> {
+        self.add_gap(camera, reason, start_us, None, detail)
+    }
+
+    /// Notes a gap whose end may be known; without an end this is [`open_gap`](Self::open_gap). With one, it closes
+    /// the open gap of that reason, and adds a closed one if none is open.
+    ///
+    /// # Errors
+    /// `InvalidArgument` if the camera or the reason is empty.
+    pub fn add_gap(
+        &self,
+        camera: &str,
+        reason: &str,
+        start_us: i64,
+        end_us: Option<i64>,
+        detail: Option<&str>,
+    ) -> Result<GapRow> {
+        if camera.is_empty() || reason.is_empty() {
+            return Err(Error::invalid("a gap needs a camera and a reason"));
+        }
+        let gap = GapRow {
+            id: self.new_id(),
+            camera: camera.to_owned(),
+            start_us,
+            end_us: end_us.map(|end_us| end_us.max(start_us)),
+            reason: reason.to_owned(),
+            detail: detail.map(ToOwned::to_owned),
+        };
+        self.write(|conn| Ok(add(conn, gap)?))
+    }
+
+    /// Ends the open gaps of a camera, all or those of one reason, and returns them; none open is no error.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub fn close_gap(
+        &self,
+        camera: &str,
+        reason: Option<&str>,
+        end_us: i64,
+    ) -> Result<Vec<GapRow>> {
+        self.write(|conn| {
+            let mut closed = open(conn, camera, reason)?;
+            for gap in &mut closed {
+                close(conn, gap, end_us)?;
+            }
+            Ok(closed)
+        })
+    }
+
+    /// The gaps of a camera with a moment in `start_us..end_us`, in the order of time, the first `limit` of them.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a limit out of range.
+    pub fn gaps(
+        &self,
+        camera: &str,
+        start_us: i64,
+        end_us: i64,
+        limit: u32,
+    ) -> Result<Vec<GapRow>> {
+        let limit = checked_limit(limit)?;
+        self.read(|conn| {
+            Ok(gaps::table
+                .filter(gaps::camera.eq(camera))
+                .filter(gaps::start_us.lt(end_us))
+                .filter(gaps::end_us.is_null().or(gaps::end_us.gt(start_us)))
+                .order((gaps::start_us, gaps::id))
+                .limit(limit)
+                .select(GapRow::as_select())
+                .load(conn)?)
+        })
+    }
+
+    /// The open gaps of a camera, oldest first.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub fn open_gaps(&self, camera: &str) -> Result<Vec<GapRow>> {
+        self.read(|conn| Ok(open(conn, camera, None)?))
+    }
+}
+
+/// How many gaps there are.
+pub(crate) fn count(conn: &mut Conn) -> QueryResult<i64> {
+    gaps::table.count().get_result(conn)
+}
+
+fn add(conn: &mut Conn, gap: GapRow) -> QueryResult<GapRow> {
+    if let Some(mut known) = open(conn, &gap.camera, Some(&gap.reason))?.pop() {
+        if let Some(end_us) = gap.end_us {
+            close(conn, &mut known, end_us)?;
+        }
+        return Ok(known);
+    }
+    diesel::insert_into(gaps::table)
+        .values(&gap)
+        .execute(conn)?;
+    Ok(gap)
+}
+
+fn open(conn: &mut Conn, camera: &str, reason: Option<&str>) -> QueryResult<Vec<GapRow>> {
+    let mut query = gaps::table
+        .filter(gaps::camera.eq(camera))
+        .filter(gaps::end_us.is_null())
+        .order((gaps::start_us, gaps::id))
+        .select(GapRow::as_select())
+        .into_boxed();
+    if let Some(reason) = reason {
+        query = query.filter(gaps::reason.eq(reason));
+    }
+    query.load(conn)
+}
+
+fn close(conn: &mut Conn, gap: &mut GapRow, end_us: i64) -> QueryResult<()> {
+    // A wall clock that was set back must not end a gap before it began.
+    gap.end_us = Some(end_us.max(gap.start_us));
+    diesel::update(gaps::table.find(&gap.id))
+        .set(gaps::end_us.eq(gap.end_us))
+        .execute(conn)
+        .map(drop)
+}

@@ -1,0 +1,90 @@
+//! The tables as Diesel sees them; a test compares every column with what the migrations make.
+
+use diesel::{allow_tables_to_appear_in_same_query, joinable, table};
+
+table! {
+    cameras (name) {
+        name -> Text,
+        uri -> Text,
+        sub_uri -> Nullable<Text>,
+        pipeline -> Text,
+        params_json -> Text,
+        enabled -> Bool,
+        username -> Nullable<Text>,
+        password -> Nullable<Text>,
+        created_us -> BigInt,
+        updated_us -> BigInt,
+    }
+}
+
+table! {
+    events (id) {
+        id -> Text,
+        camera -> Text,
+        kind -> Text,
+        label -> Nullable<Text>,
+        state -> Text,
+        start_us -> BigInt,
+        end_us -> Nullable<BigInt>,
+        start_ns -> BigInt,
+        end_ns -> Nullable<BigInt>,
+        score -> Nullable<Double>,
+        box_x -> Nullable<Double>,
+        box_y -> Nullable<Double>,
+        box_w -> Nullable<Double>,
+        box_h -> Nullable<Double>,
+        track_id -> Nullable<BigInt>,
+        identity -> Nullable<Text>,
+        similarity -> Nullable<Double>,
+        frames -> BigInt,
+        model -> Nullable<Text>,
+        pipeline -> Nullable<Text>,
+        interrupted -> Bool,
+    }
+}
+
+table! {
+    event_zones (event_id, zone) {
+        event_id -> Text,
+        zone -> Text,
+    }
+}
+
+table! {
+    segments (id) {
+        id -> Text,
+        camera -> Text,
+        path -> Text,
+        start_us -> BigInt,
+        end_us -> BigInt,
+        frames -> BigInt,
+        bytes -> BigInt,
+        codec -> Text,
+        width -> Integer,
+        height -> Integer,
+        blake3 -> Nullable<Text>,
+        discont -> Bool,
+        keyframes_json -> Text,
+    }
+}
+
+table! {
+    segment_bounds (camera) {
+        camera -> Text,
+        longest_us -> BigInt,
+    }
+}
+
+table! {
+    gaps (id) {
+        id -> Text,
+        camera -> Text,
+        start_us -> BigInt,
+        end_us -> Nullable<BigInt>,
+        reason -> Text,
+        detail -> Nullable<Text>,
+    }
+}
+
+joinable!(event_zones -> events (event_id));
+allow_tables_to_appear_in_same_query!(events, event_zones);

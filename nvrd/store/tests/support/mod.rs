@@ -1,0 +1,100 @@
+//! A store in a folder of its own, and rows to put into it.
+
+use std::sync::Arc;
+
+use nvr_base::SimulatedClock;
+use nvr_store::{Change, EventChange, EventRow, EventState, NewCamera, SegmentRow, Store};
+
+/// 2026-01-01 00:00 UTC.
+pub(crate) const NOW_US: i64 = 1_767_225_600_000_000;
+
+/// One second.
+pub(crate) const SECOND_US: i64 = 1_000_000;
+
+/// A store whose files go when it is dropped.
+pub(crate) struct TestStore {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<SimulatedClock>,
+    _folder: tempfile::TempDir,
+}
+
+impl TestStore {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(SimulatedClock::at(NOW_US));
+        let store = Store::open(&folder.path().join("nvrd.db"), clock.clone()).unwrap();
+        Self {
+            store,
+            clock,
+            _folder: folder,
+        }
+    }
+
+    /// The same file, opened anew as after a crash: nothing was told to the old store.
+    pub(crate) fn reopened(&self) -> Store {
+        Store::open(self.store.path(), self.clock.clone()).unwrap()
+    }
+}
+
+pub(crate) fn camera(name: &str) -> NewCamera {
+    NewCamera {
+        name: name.to_owned(),
+        uri: "rtsp://10.0.0.5/stream1".to_owned(),
+        sub_uri: Some("rtsp://10.0.0.5/stream2".to_owned()),
+        pipeline: "detect".to_owned(),
+        params_json: r#"{"threshold":0.4}"#.to_owned(),
+        enabled: true,
+        user: Some("admin".to_owned()),
+        password: Some("s3cret".to_owned()),
+    }
+}
+
+/// An event that began `second` seconds after [`NOW_US`] and is five seconds old.
+pub(crate) fn event(id: &str, second: i64) -> EventRow {
+    let start_us = NOW_US + second * SECOND_US;
+    EventRow {
+        id: id.to_owned(),
+        camera: "front".to_owned(),
+        kind: "object".to_owned(),
+        label: Some("person".to_owned()),
+        state: EventState::Open,
+        start_us,
+        end_us: Some(start_us + 5 * SECOND_US),
+        start_ns: 1_000_000_000,
+        end_ns: Some(6_000_000_000),
+        score: Some(0.875),
+        bbox: Some([0.1, 0.2, 0.3, 0.4]),
+        zones: vec!["door".to_owned(), "garden".to_owned()],
+        track_id: Some(7),
+        identity: None,
+        similarity: None,
+        frames: 25,
+        model: Some("cafe".to_owned()),
+        pipeline: Some("babe".to_owned()),
+        interrupted: false,
+    }
+}
+
+pub(crate) fn step(change: Change, event: EventRow) -> EventChange {
+    EventChange { change, event }
+}
+
+/// The `number`th segment of ten seconds after [`NOW_US`].
+pub(crate) fn segment(camera: &str, number: i64) -> SegmentRow {
+    let start_us = NOW_US + number * 10 * SECOND_US;
+    SegmentRow {
+        id: format!("{camera}-{number:08}"),
+        camera: camera.to_owned(),
+        path: format!("{camera}/{number:08}.mp4"),
+        start_us,
+        end_us: start_us + 10 * SECOND_US,
+        frames: 250,
+        bytes: 5_000_000,
+        codec: "h264".to_owned(),
+        width: 1920,
+        height: 1080,
+        blake3: Some("0123456789abcdef".repeat(4)),
+        discont: number == 0,
+        keyframes: (0..5).map(|k| (k * 2_000_000_000, k * 1_000_000)).collect(),
+    }
+}
