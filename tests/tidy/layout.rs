@@ -128,6 +128,55 @@ fn well_named(name: &str) -> bool {
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
+/// Where every element is named, and in which form.
+const ELEMENT_LISTS: &[(&str, &str, &str)] = &[
+    ("Cargo.toml", "\"gst-plugins/", "\","),
+    ("meson.build", "'", "',"),
+    ("README.md", "| `", "` |"),
+    ("ARCHITECTURE.md", "| `gst-plugins/", "` |"),
+];
+
+/// A folder of `gst-plugins` with a manifest is a member, is installed, and is told of.
+pub fn check_elements(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (path, _) in tree.texts("/Cargo.toml") {
+        let parts: Vec<&str> = path.split('/').collect();
+        let ["gst-plugins", element, "Cargo.toml"] = parts[..] else {
+            continue;
+        };
+        if element == "contract" {
+            continue;
+        }
+        for (list, before, after) in ELEMENT_LISTS {
+            let entry = format!("{before}{element}{after}");
+            if !tree.text(list).is_some_and(|text| text.contains(&entry)) {
+                findings.push(Finding::new(
+                    list,
+                    0,
+                    format!("`{element}` is not in it"),
+                    "name every element where the others are named",
+                ));
+            }
+        }
+    }
+    findings
+}
+
+#[test]
+fn elements_that_a_list_forgot_are_found() {
+    let tree = Tree::of(&[
+        ("gst-plugins/a/Cargo.toml", ""),
+        ("gst-plugins/contract/Cargo.toml", ""),
+        ("Cargo.toml", "members = [\n\"gst-plugins/a\",\n]"),
+        ("meson.build", "elements = [\n  'a',\n]"),
+        ("README.md", "| `ab` | what it does |"),
+    ]);
+    assert_eq!(
+        places(check_elements(&tree)),
+        ["ARCHITECTURE.md:0", "README.md:0"]
+    );
+}
+
 #[test]
 fn strangers_at_the_root_are_found() {
     let tree = Tree::of(&[("nvrd/a.rs", ""), ("dist/b", ""), ("notes.md", "")]);

@@ -70,6 +70,11 @@ fn migrations_come_in_pairs_and_in_order() {
 }
 
 #[test]
+fn every_element_is_in_every_list() {
+    assert_none(layout::check_elements(&Tree::of_the_repository()));
+}
+
+#[test]
 fn the_root_holds_only_what_it_may() {
     assert_none(layout::check_root(&Tree::of_the_repository()));
 }
