@@ -1,7 +1,43 @@
 //! Encoded video into fragmented MP4 segments, without losing a picture.
+//!
+//! The modules stand in the order the data flows; `inspect` reads back what the others write.
 
-fn plugin_init(_plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
-    Ok(())
+pub mod segmentrecorder;
+
+pub mod track;
+
+pub mod timeline;
+
+mod wall;
+
+pub mod fragment;
+
+mod rotation;
+
+mod gaps;
+
+pub mod recorder;
+
+mod segment;
+
+pub mod fmp4;
+
+mod naming;
+
+pub mod writer;
+
+pub mod inspect;
+
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
+    segmentrecorder::register(plugin)
+}
+
+/// Registers the element in this process, without a plugin file.
+///
+/// # Errors
+/// When GStreamer refuses the plugin.
+pub fn register_static() -> Result<(), gst::glib::BoolError> {
+    plugin_register_static()
 }
 
 gst::plugin_define!(

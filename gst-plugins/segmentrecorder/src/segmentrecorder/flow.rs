@@ -1,0 +1,328 @@
+//! Buffers and events of the two pads: audio is put before the pictures it belongs to, by waiting for it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use nvr_contract::wallclock::WallClock;
+
+use super::caps;
+use super::imp::{CAT, Data, SegmentRecorder, lock};
+use crate::fragment::Packet;
+use crate::recorder::{Counters, Recorder};
+use crate::timeline::Raw;
+use crate::track::AudioTrack;
+
+/// How long a picture waits for the audio that belongs before it.
+const AUDIO_PATIENCE: Duration = Duration::from_millis(500);
+/// How long audio that is ahead waits for pictures before the oldest of it is dropped.
+const VIDEO_PATIENCE: Duration = Duration::from_secs(2);
+/// How far audio may be ahead of the pictures, nanoseconds.
+const AUDIO_AHEAD_NS: u64 = 2_000_000_000;
+/// What an AAC packet lasts when it does not say it: 1024 samples.
+const AAC_SAMPLES: u64 = 1024;
+
+/// Something of the audio pad that waits for its pictures.
+pub(super) enum Sound {
+    Track(AudioTrack),
+    Packet(Packet<Data>),
+}
+
+/// Where the two pads are.
+#[derive(Default)]
+pub(super) struct Flow {
+    pub counters: Counters,
+    pub stopping: bool,
+    video: PadFlow,
+    audio: PadFlow,
+    waiting: VecDeque<Sound>,
+    audio_rate: u32,
+}
+
+/// Where one pad is.
+#[derive(Debug, Default)]
+struct PadFlow {
+    flushing: bool,
+    eos: bool,
+    /// Up to where data has come, nanoseconds.
+    position_ns: Option<u64>,
+    /// Whether the other pad has given up waiting for this one.
+    late: bool,
+}
+
+impl SegmentRecorder {
+    pub(super) fn audio_linked(&self, linked: bool) {
+        let mut flow = lock(&self.flow);
+        flow.audio = PadFlow::default();
+        flow.waiting.clear();
+        drop(flow);
+        self.progress.notify_all();
+        if !linked {
+            self.with_recorder(|recorder| recorder.set_audio(None));
+            self.end_if_all_ended(gst::Seqnum::next());
+        }
+    }
+
+    pub(super) fn video_buffer(
+        &self,
+        buffer: gst::Buffer,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        if !self.video_pad.has_current_caps() {
+            return Err(gst::FlowError::NotNegotiated);
+        }
+        let raw = Raw {
+            pts_ns: buffer.pts().map(gst::ClockTime::nseconds),
+            dts_ns: buffer.dts().map(gst::ClockTime::nseconds),
+            duration_ns: buffer.duration().map(gst::ClockTime::nseconds),
+            discont: buffer.flags().contains(gst::BufferFlags::DISCONT),
+        };
+        let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        if buffer.size() == 0 {
+            gst::log!(CAT, imp = self, "ignoring an empty buffer");
+            return Ok(gst::FlowSuccess::Ok);
+        }
+        let sounds = self.wait_for_audio(raw.pts_ns.or(raw.dts_ns))?;
+        let Ok(data) = buffer.into_mapped_buffer_readable() else {
+            gst::warning!(CAT, imp = self, "dropping a buffer that cannot be mapped");
+            return Ok(gst::FlowSuccess::Ok);
+        };
+        self.record(|recorder| {
+            push_sounds(recorder, sounds);
+            recorder.push_video(raw, key, data, system_unix_us);
+        });
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    /// Waits until audio has come up to `pts_ns`, unless there is none or it is late; takes what has come.
+    fn wait_for_audio(&self, pts_ns: Option<u64>) -> Result<VecDeque<Sound>, gst::FlowError> {
+        let linked = lock(&self.audio_pad).is_some();
+        let mut flow = lock(&self.flow);
+        if pts_ns.is_some() {
+            flow.video.position_ns = pts_ns;
+        }
+        flow.video.late = false;
+        self.progress.notify_all();
+        loop {
+            if flow.stopping || flow.video.flushing {
+                return Err(gst::FlowError::Flushing);
+            }
+            if flow.video.eos {
+                return Err(gst::FlowError::Eos);
+            }
+            let audio = &flow.audio;
+            let behind = audio.position_ns < pts_ns;
+            if !linked || audio.eos || audio.flushing || audio.late || !behind {
+                return Ok(std::mem::take(&mut flow.waiting));
+            }
+            let (again, timeout) = self
+                .progress
+                .wait_timeout(flow, AUDIO_PATIENCE)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            flow = again;
+            if timeout.timed_out() {
+                gst::info!(CAT, imp = self, "audio is late, going on without");
+                flow.audio.late = true;
+            }
+        }
+    }
+
+    pub(super) fn audio_buffer(
+        &self,
+        buffer: gst::Buffer,
+    ) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let rate = u64::from(lock(&self.flow).audio_rate);
+        if rate == 0 {
+            return Err(gst::FlowError::NotNegotiated);
+        }
+        let Some(pts) = buffer.pts().or(buffer.dts()) else {
+            gst::log!(CAT, imp = self, "ignoring audio without a time stamp");
+            return Ok(gst::FlowSuccess::Ok);
+        };
+        let pts_ns = pts.nseconds();
+        let assumed = AAC_SAMPLES * 1_000_000_000 / rate;
+        let duration_ns = buffer.duration().map_or(assumed, gst::ClockTime::nseconds);
+        let Ok(data) = buffer.into_mapped_buffer_readable() else {
+            return Ok(gst::FlowSuccess::Ok);
+        };
+        let end = pts_ns.saturating_add(duration_ns);
+        let mut flow = lock(&self.flow);
+        loop {
+            if flow.stopping || flow.audio.flushing {
+                return Err(gst::FlowError::Flushing);
+            }
+            if flow.audio.eos {
+                return Err(gst::FlowError::Eos);
+            }
+            let allowed = flow
+                .video
+                .position_ns
+                .unwrap_or(0)
+                .saturating_add(AUDIO_AHEAD_NS);
+            let ahead = pts_ns > allowed && flow.waiting_ns(pts_ns) > AUDIO_AHEAD_NS;
+            if !ahead || flow.video.eos {
+                break;
+            }
+            if flow.video.late {
+                flow.waiting.pop_front();
+                break;
+            }
+            let (again, timeout) = self
+                .progress
+                .wait_timeout(flow, VIDEO_PATIENCE)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            flow = again;
+            if timeout.timed_out() {
+                gst::info!(CAT, imp = self, "video is late, dropping the oldest audio");
+                flow.video.late = true;
+            }
+        }
+        flow.waiting.push_back(Sound::Packet(Packet {
+            pts_ns,
+            duration_ns,
+            data,
+        }));
+        flow.audio.position_ns = Some(end);
+        flow.audio.late = false;
+        drop(flow);
+        self.progress.notify_all();
+        Ok(gst::FlowSuccess::Ok)
+    }
+
+    pub(super) fn video_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        use gst::EventView;
+        gst::debug!(CAT, obj = pad, "{event:?}");
+        if let Some(anchor) = WallClock::from_event(&event) {
+            self.with_recorder(|recorder| recorder.set_anchor(anchor));
+            return true;
+        }
+        match event.view() {
+            EventView::Caps(caps) => match caps::video_track(caps.caps()) {
+                Ok(track) => self.with_recorder(|recorder| recorder.set_video(track)),
+                Err(reason) => return self.refuse(&reason),
+            },
+            EventView::Gap(_) => self.with_recorder(Recorder::flush),
+            EventView::StreamStart(_) => lock(&self.flow).video.eos = false,
+            EventView::FlushStart(_) => self.flush(|flow| flow.video.flushing = true),
+            EventView::FlushStop(_) => {
+                self.with_recorder(Recorder::finish);
+                self.flush(|flow| {
+                    flow.video = PadFlow::default();
+                    flow.waiting
+                        .retain(|sound| matches!(sound, Sound::Track(_)));
+                });
+            }
+            EventView::Eos(_) => {
+                self.flush(|flow| flow.video.eos = true);
+                self.end_if_all_ended(event.seqnum());
+            }
+            EventView::Segment(segment) => return self.check_format(segment.segment()),
+            _ => return gst::Pad::event_default(pad, Some(&*self.obj()), event),
+        }
+        true
+    }
+
+    pub(super) fn audio_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
+        use gst::EventView;
+        gst::debug!(CAT, obj = pad, "{event:?}");
+        match event.view() {
+            EventView::Caps(caps) => match caps::audio_track(caps.caps()) {
+                Ok(track) => {
+                    let mut flow = lock(&self.flow);
+                    flow.audio_rate = track.rate();
+                    flow.waiting.push_back(Sound::Track(track));
+                }
+                Err(reason) => return self.refuse(&reason),
+            },
+            EventView::Gap(gap) => {
+                let (start, duration) = gap.get();
+                let end = start.saturating_add(duration.unwrap_or_default());
+                self.flush(|flow| flow.audio.position_ns = Some(end.nseconds()));
+            }
+            EventView::StreamStart(_) => lock(&self.flow).audio.eos = false,
+            EventView::FlushStart(_) => self.flush(|flow| flow.audio.flushing = true),
+            EventView::FlushStop(_) => self.flush(|flow| {
+                flow.audio = PadFlow::default();
+                flow.waiting
+                    .retain(|sound| matches!(sound, Sound::Track(_)));
+            }),
+            EventView::Eos(_) => {
+                self.flush(|flow| flow.audio.eos = true);
+                self.end_if_all_ended(event.seqnum());
+            }
+            EventView::Segment(segment) => return self.check_format(segment.segment()),
+            _ => return gst::Pad::event_default(pad, Some(&*self.obj()), event),
+        }
+        true
+    }
+
+    /// Changes where a pad is and wakes whoever waits for it.
+    fn flush(&self, change: impl FnOnce(&mut Flow)) {
+        change(&mut lock(&self.flow));
+        self.progress.notify_all();
+    }
+
+    fn refuse(&self, reason: &str) -> bool {
+        gst::element_imp_error!(self, gst::StreamError::Format, ["Cannot record: {reason}"]);
+        false
+    }
+
+    fn check_format(&self, segment: &gst::Segment) -> bool {
+        if segment.format() == gst::Format::Time {
+            return true;
+        }
+        self.refuse("the stream is not timed; put a parser before the recorder")
+    }
+
+    /// Closes the file and says so once no pad has anything more.
+    fn end_if_all_ended(&self, seqnum: gst::Seqnum) {
+        let linked = lock(&self.audio_pad).is_some();
+        let flow = lock(&self.flow);
+        let ended = flow.video.eos && (flow.audio.eos || !linked);
+        drop(flow);
+        if ended {
+            self.write_waiting_audio();
+            self.with_recorder(Recorder::finish);
+            self.post_eos(seqnum);
+        }
+    }
+
+    /// Gives the recorder the audio that no picture has fetched.
+    pub(super) fn write_waiting_audio(&self) {
+        let sounds = std::mem::take(&mut lock(&self.flow).waiting);
+        self.with_recorder(|recorder| push_sounds(recorder, sounds));
+    }
+}
+
+impl Flow {
+    /// How much audio waits, up to `pts_ns`.
+    fn waiting_ns(&self, pts_ns: u64) -> u64 {
+        let first = self.waiting.iter().find_map(|sound| match sound {
+            Sound::Packet(packet) => Some(packet.pts_ns),
+            Sound::Track(_) => None,
+        });
+        first.map_or(0, |first| pts_ns.saturating_sub(first))
+    }
+}
+
+fn push_sounds(recorder: &mut Recorder<Data>, sounds: VecDeque<Sound>) {
+    for sound in sounds {
+        match sound {
+            Sound::Track(track) => recorder.set_audio(Some(track)),
+            Sound::Packet(packet) => recorder.push_audio(packet),
+        }
+    }
+}
+
+/// The system clock, microseconds since 1970-01-01 UTC: asked when no anchor has come.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "without a source that knows the time there is no other clock"
+)]
+fn system_unix_us() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_micros()).ok())
+        .unwrap_or(0)
+}

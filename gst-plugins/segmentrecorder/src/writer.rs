@@ -1,0 +1,136 @@
+//! The file operations of the recorder behind a small trait, so that tests can make each of them fail.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Write};
+use std::path::Path;
+
+/// What the recorder asks of a file system.
+pub trait Storage: Send {
+    /// Creates a folder and its parents; says whether the folder is new.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn create_folder(&mut self, path: &Path) -> io::Result<bool>;
+
+    /// Creates a file that must not exist.
+    ///
+    /// # Errors
+    /// Those of the file system; `AlreadyExists` when the name is taken.
+    fn create_new(&mut self, path: &Path) -> io::Result<Box<dyn Output>>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn remove(&mut self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder survive a power cut.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn sync_folder(&mut self, path: &Path) -> io::Result<()>;
+}
+
+/// A file that is being written.
+pub trait Output: Send {
+    /// Appends all parts, in one system call where the kernel takes them at once.
+    ///
+    /// # Errors
+    /// Those of the file system; some of the bytes may have been written.
+    fn append(&mut self, parts: &[&[u8]]) -> io::Result<()>;
+
+    /// Cuts the file off at a length in bytes.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn truncate(&mut self, len: u64) -> io::Result<()>;
+
+    /// Makes the content survive a power cut.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn sync_data(&mut self) -> io::Result<()>;
+}
+
+/// The file system of the machine.
+#[derive(Debug, Default)]
+pub struct Disk;
+
+impl Storage for Disk {
+    fn create_folder(&mut self, path: &Path) -> io::Result<bool> {
+        if path.is_dir() {
+            return Ok(false);
+        }
+        std::fs::create_dir_all(path)?;
+        Ok(true)
+    }
+
+    fn create_new(&mut self, path: &Path) -> io::Result<Box<dyn Output>> {
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .open(path)?;
+        Ok(Box::new(file))
+    }
+
+    fn remove(&mut self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn sync_folder(&mut self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+}
+
+impl Output for File {
+    fn append(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut slices = &mut slices[..];
+        IoSlice::advance_slices(&mut slices, 0);
+        // The kernel takes 1024 parts at once; a signal may cut a call short.
+        while !slices.is_empty() {
+            match self.write_vectored(slices) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut slices, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        File::sync_data(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn appends_more_parts_than_the_kernel_takes_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/file");
+        let mut disk = Disk;
+        assert!(disk.create_folder(path.parent().unwrap()).unwrap());
+        assert!(!disk.create_folder(path.parent().unwrap()).unwrap());
+        let mut output = disk.create_new(&path).unwrap();
+        assert!(disk.create_new(&path).is_err(), "never opens what is there");
+        let parts: Vec<Vec<u8>> = (0..3000_u32).map(|n| n.to_be_bytes().to_vec()).collect();
+        let slices: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        output.append(&slices).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), parts.concat());
+        output.truncate(8).unwrap();
+        output.append(&[b"end"]).unwrap();
+        output.sync_data().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"\0\0\0\0\0\0\0\x01end");
+        disk.sync_folder(folder.path()).unwrap();
+        disk.remove(&path).unwrap();
+        assert!(!path.exists());
+    }
+}
