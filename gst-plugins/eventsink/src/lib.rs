@@ -1,7 +1,27 @@
 //! Detections over time into events.
 
-fn plugin_init(_plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
-    Ok(())
+pub mod events;
+mod live;
+
+pub mod album;
+pub mod event_id;
+pub mod lines;
+pub mod thumbnail;
+
+mod eventsink;
+
+use gst::glib;
+
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    eventsink::register(plugin)
+}
+
+/// Registers the element in this process, without a plugin file.
+///
+/// # Errors
+/// When GStreamer refuses the plugin.
+pub fn register_static() -> Result<(), glib::BoolError> {
+    plugin_register_static()
 }
 
 gst::plugin_define!(

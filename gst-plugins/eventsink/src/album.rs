@@ -1,0 +1,112 @@
+//! The folder of thumbnails: a thread that encodes and writes, so that the pictures behind do not wait.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use crate::thumbnail::{Thumbnail, write_atomically};
+
+/// Pictures that wait at most; at 480 by 270 pixels they take 12 MB.
+const QUEUE: usize = 32;
+
+enum Job {
+    Write {
+        id: String,
+        shot: Arc<Thumbnail>,
+    },
+    /// Answer when everything before is written.
+    Answer(SyncSender<()>),
+}
+
+/// A folder that takes thumbnails.
+#[derive(Debug)]
+pub struct Album {
+    jobs: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Album {
+    /// Makes the folder where it is missing, and starts the thread; `report` hears of the first failure.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or takes no file, or no thread can be started.
+    pub fn open(folder: &Path, report: impl FnOnce(String) + Send + 'static) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let probe = folder.join(".nvrd-probe");
+        fs::write(&probe, b"")?;
+        fs::remove_file(&probe)?;
+        let (jobs, receiver) = sync_channel(QUEUE);
+        let folder = folder.to_owned();
+        let thread = std::thread::Builder::new()
+            .name("eventsink-jpeg".to_owned())
+            .spawn(move || work(&folder, &receiver, report))?;
+        Ok(Self {
+            jobs: Some(jobs),
+            thread: Some(thread),
+        })
+    }
+
+    /// Hands over a picture of an event. With `patient` it waits for room, else a full queue drops the picture.
+    /// Returns whether it was taken.
+    pub fn put(&self, id: &str, shot: Arc<Thumbnail>, patient: bool) -> bool {
+        let Some(jobs) = &self.jobs else { return false };
+        let job = Job::Write {
+            id: id.to_owned(),
+            shot,
+        };
+        match jobs.try_send(job) {
+            Ok(()) => true,
+            Err(TrySendError::Full(job)) => patient && jobs.send(job).is_ok(),
+            Err(TrySendError::Disconnected(_)) => false,
+        }
+    }
+
+    /// Waits until everything handed over is written.
+    pub fn settle(&self) {
+        let (done, wait) = sync_channel(1);
+        // An error means that the thread is gone: then nothing is left to wait for.
+        if let Some(jobs) = &self.jobs
+            && jobs.send(Job::Answer(done)).is_ok()
+            && wait.recv().is_err()
+        {}
+    }
+}
+
+impl Drop for Album {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            // Its panic was printed by then; there is nobody left to tell.
+        }
+    }
+}
+
+fn work(folder: &Path, jobs: &Receiver<Job>, report: impl FnOnce(String)) {
+    let mut report = Some(report);
+    for job in jobs {
+        match job {
+            Job::Write { id, shot } => {
+                if let Err(error) = write(folder, &id, &shot)
+                    && let Some(report) = report.take()
+                {
+                    report(format!("cannot write {id}.jpg into {folder:?}: {error}"));
+                }
+            }
+            Job::Answer(done) => {
+                if done.send(()).is_err() {
+                    // Whoever asked went away.
+                }
+            }
+        }
+    }
+}
+
+fn write(folder: &Path, id: &str, shot: &Thumbnail) -> io::Result<()> {
+    let jpeg = shot.to_jpeg().map_err(io::Error::other)?;
+    write_atomically(folder, id, &jpeg)
+}

@@ -1,0 +1,224 @@
+//! One event while it lives: what is known of it so far, and what is said of it.
+
+use nvr_contract::BBox;
+use nvr_contract::event::{Change, Event, Kind};
+use nvr_contract::face::Identity;
+
+use crate::events::Picture;
+
+/// By how much a picture must be better than the best so far to take its place.
+const CLEARLY: f64 = 1.25;
+/// A track that changes its label more often than this keeps the first ones.
+const LABEL_LIMIT: usize = 8;
+
+/// What makes two sightings one event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Key {
+    /// There is one scene.
+    Motion,
+    /// A tracker says so.
+    Track(Kind, u64),
+    /// No tracker: all of one label, and of one person where the person is known.
+    Label(String, Option<String>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not enough is known to speak of it.
+    Candidate,
+    /// It was announced.
+    Open,
+    /// It was closed because there were too many; it is not announced again while it is seen.
+    Spent,
+}
+
+/// A sighting of an event's subject on one picture.
+#[derive(Debug)]
+pub(crate) struct Touch<'a> {
+    pub(crate) label: Option<&'a str>,
+    pub(crate) score: f64,
+    pub(crate) bbox: BBox,
+    pub(crate) zones: &'a [String],
+    pub(crate) identity: Option<&'a Identity>,
+    /// Whether nothing but more pictures is needed to speak of it.
+    pub(crate) confirmed: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Live<P> {
+    pub(crate) id: String,
+    pub(crate) key: Key,
+    pub(crate) kind: Kind,
+    pub(crate) stage: Stage,
+    pub(crate) confirmed: bool,
+    pub(crate) start_ns: u64,
+    pub(crate) start_unix_us: Option<i64>,
+    /// PTS of the last picture it was seen on.
+    pub(crate) last_ns: u64,
+    end_ns: u64,
+    end_unix_us: Option<i64>,
+    /// Pictures it was seen on, and which one was the last.
+    pub(crate) frames: u64,
+    last_picture: u64,
+    /// Whether a picture since then shows that it is not there.
+    pub(crate) missed: bool,
+    labels: Vec<(String, u64)>,
+    score: f64,
+    quality: f64,
+    bbox: Option<BBox>,
+    zones: Vec<String>,
+    identity: Option<Identity>,
+    model: Option<String>,
+    /// The best picture, until it is handed out.
+    shot: Option<P>,
+    /// Whether there is something new to say, and when something was said last.
+    pub(crate) news: bool,
+    pub(crate) said_ns: u64,
+}
+
+impl<P> Live<P> {
+    pub(crate) fn new(
+        id: String,
+        key: Key,
+        kind: Kind,
+        start_ns: u64,
+        start_unix_us: Option<i64>,
+    ) -> Self {
+        Self {
+            id,
+            key,
+            kind,
+            stage: Stage::Candidate,
+            confirmed: false,
+            start_ns,
+            start_unix_us,
+            last_ns: start_ns,
+            end_ns: start_ns,
+            end_unix_us: None,
+            frames: 0,
+            last_picture: 0,
+            missed: false,
+            labels: Vec::new(),
+            score: 0.0,
+            // Any picture is better than none, one that scores nothing too.
+            quality: -1.0,
+            bbox: None,
+            zones: Vec::new(),
+            identity: None,
+            model: None,
+            shot: None,
+            news: false,
+            said_ns: start_ns,
+        }
+    }
+
+    /// Takes in a sighting; `serial` counts pictures, `now` is the picture's time. True when the picture is
+    /// clearly the best one so far and should be kept as such.
+    pub(crate) fn touch(
+        &mut self,
+        picture: &Picture,
+        now: u64,
+        serial: u64,
+        touch: &Touch<'_>,
+    ) -> bool {
+        if self.last_picture != serial {
+            self.frames += 1;
+            self.last_picture = serial;
+        }
+        self.last_ns = now;
+        self.end_ns = now.saturating_add(picture.duration_ns.unwrap_or(0));
+        self.end_unix_us = picture.wall.map(|wall| wall.unix_us_of(self.end_ns));
+        self.missed = false;
+        self.confirmed |= touch.confirmed;
+        self.score = self.score.max(touch.score);
+        if let Some(label) = touch.label {
+            let known = self.labels.iter().position(|(known, _)| known == label);
+            match known {
+                Some(index) => self.labels[index].1 += 1,
+                None if self.labels.len() < LABEL_LIMIT => self.labels.push((label.to_owned(), 1)),
+                None => {}
+            }
+        }
+        for zone in touch.zones {
+            if let Err(place) = self.zones.binary_search(zone) {
+                self.zones.insert(place, zone.clone());
+                self.news = true;
+            }
+        }
+        self.identify(touch.identity);
+        if self.kind != Kind::Motion && picture.model.is_some() {
+            self.model.clone_from(&picture.model);
+        }
+        let quality = touch.score * touch.bbox.area();
+        let better = quality > self.quality * CLEARLY;
+        if better {
+            self.quality = quality;
+            self.bbox = Some(touch.bbox).filter(|bbox| bbox.area() > 0.0);
+            self.news = true;
+        }
+        better
+    }
+
+    /// The most similar person wins; a new one is news, a little more similarity is not.
+    fn identify(&mut self, identity: Option<&Identity>) {
+        let Some(identity) = identity else { return };
+        let known = self.identity.as_ref();
+        if known.is_none_or(|known| identity.similarity > known.similarity) {
+            self.news |= known.is_none_or(|known| known.person != identity.person);
+            self.identity = Some(identity.clone());
+        }
+    }
+
+    /// Whether it was seen on the picture with this number.
+    pub(crate) fn seen_on(&self, serial: u64) -> bool {
+        self.last_picture == serial
+    }
+
+    pub(crate) fn keep(&mut self, shot: Option<P>) {
+        self.shot = shot.or(self.shot.take());
+    }
+
+    /// What is said now, with the best picture if it was not handed out yet.
+    pub(crate) fn say(
+        &mut self,
+        change: Change,
+        now: u64,
+        pipeline: Option<&str>,
+    ) -> (Event, Option<P>) {
+        self.news = false;
+        self.said_ns = now;
+        let ended = change != Change::Opened;
+        let event = Event {
+            change,
+            id: self.id.clone(),
+            kind: self.kind,
+            label: self.label().map(str::to_owned),
+            start_ns: self.start_ns,
+            end_ns: ended.then_some(self.end_ns),
+            start_unix_us: self.start_unix_us,
+            end_unix_us: self.end_unix_us.filter(|_| ended),
+            score: Some(self.score),
+            bbox: self.bbox,
+            zones: self.zones.clone(),
+            track_id: match self.key {
+                Key::Track(_, id) => Some(id),
+                Key::Motion | Key::Label(..) => None,
+            },
+            identity: self.identity.as_ref().map(|i| i.person.clone()),
+            similarity: self.identity.as_ref().map(|i| i.similarity),
+            frames: self.frames,
+            model: self.model.clone(),
+            pipeline: pipeline.map(str::to_owned),
+        };
+        (event, self.shot.take())
+    }
+
+    /// The label of most pictures; of two, the one that came first.
+    fn label(&self) -> Option<&str> {
+        let most = self.labels.iter().map(|(_, count)| *count).max()?;
+        self.labels
+            .iter()
+            .find(|(_, count)| *count == most)
+            .map(|(label, _)| label.as_str())
+    }
+}
