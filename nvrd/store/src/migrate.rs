@@ -7,9 +7,9 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use diesel::sqlite::Sqlite;
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
-use nvr_base::{Error, Result};
+use nvr_base::{Error, ErrorKind, Result};
 
-use crate::failure::from_query;
+use crate::failure::{from_message, from_query};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
 
@@ -163,8 +163,17 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
 }
 
 fn failed(file: &Path, step: &str, error: &dyn std::fmt::Display) -> Error {
-    Error::internal(format!(
-        "{}: migration {step} failed and was undone ({error})",
-        file.display()
-    ))
+    let cause = from_message(file, &error.to_string());
+    if cause.kind() == ErrorKind::Internal {
+        Error::internal(format!(
+            "{}: migration {step} failed and was undone ({error})",
+            file.display()
+        ))
+    } else {
+        cause
+    }
 }
+
+#[cfg(test)]
+#[path = "migrate_tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 //! A store in a folder of its own, and rows to put into it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use nvr_base::SimulatedClock;
@@ -11,11 +12,27 @@ pub(crate) const NOW_US: i64 = 1_767_225_600_000_000;
 /// One second.
 pub(crate) const SECOND_US: i64 = 1_000_000;
 
+/// Texts that trip what takes data for syntax.
+pub(crate) const EVIL: [&str; 12] = [
+    "'",
+    "\"; DROP TABLE events; --",
+    "a\0b",
+    "%",
+    "_",
+    "\\",
+    "\\%",
+    "*?[a]",
+    "🚗\u{202e}👪",
+    "é\r\n\t",
+    "NULL",
+    "',\"['",
+];
+
 /// A store whose files go when it is dropped.
 pub(crate) struct TestStore {
     pub(crate) store: Store,
     pub(crate) clock: Arc<SimulatedClock>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl TestStore {
@@ -26,13 +43,25 @@ impl TestStore {
         Self {
             store,
             clock,
-            _folder: folder,
+            folder,
         }
     }
 
-    /// The same file, opened anew as after a crash: nothing was told to the old store.
-    pub(crate) fn reopened(&self) -> Store {
-        Store::open(self.store.path(), self.clock.clone()).unwrap()
+    /// The database as a start finds it after the program was killed now: the files as they are, nothing closed.
+    pub(crate) fn after_kill(&self) -> Store {
+        let folder = self.folder.path().join("killed");
+        std::fs::create_dir_all(&folder).unwrap();
+        let copy = |name: &str| {
+            let from = self.folder.path().join(name);
+            std::fs::copy(from, folder.join(name)).unwrap();
+        };
+        copy("nvrd.db");
+        copy("nvrd.db-wal");
+        self.open(&folder)
+    }
+
+    fn open(&self, folder: &Path) -> Store {
+        Store::open(&folder.join("nvrd.db"), self.clock.clone()).unwrap()
     }
 }
 

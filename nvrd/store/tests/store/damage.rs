@@ -1,0 +1,70 @@
+//! Health, of a whole database and of a damaged one.
+
+use nvr_base::ErrorKind;
+use nvr_store::{Change, Health, Store, StoreChange};
+
+use crate::support::{TestStore, camera, event, segment, step};
+
+#[test]
+fn health_counts_what_is_there() {
+    let test = TestStore::new();
+    let store = &test.store;
+    store.insert_camera(&camera("front")).unwrap();
+    store
+        .apply_event(&step(Change::Opened, event("a", 0)))
+        .unwrap();
+    store
+        .apply_event(&step(Change::Closed, event("b", 0)))
+        .unwrap();
+    store.insert_segment(&segment("front", 0)).unwrap();
+    store.open_gap("front", "paused", 1, None).unwrap();
+    store.ping().unwrap();
+    let health = store.health().unwrap();
+    assert!(health.file_bytes >= 4096, "{health:?}");
+    assert_eq!(
+        health,
+        Health {
+            problems: vec![],
+            schema_version: "20261120120300".to_owned(),
+            file_bytes: health.file_bytes,
+            cameras: 1,
+            events: 2,
+            open_events: 1,
+            segments: 1,
+            gaps: 1,
+        }
+    );
+}
+
+#[test]
+fn damage_is_told_from_other_trouble() {
+    let test = TestStore::new();
+    let batch: Vec<_> = (0..500)
+        .map(|n| StoreChange::Segment(segment("front", n)))
+        .collect();
+    test.store.apply_batch(&batch).unwrap();
+    let path = test.store.path().to_owned();
+    let clock = test.clock.clone();
+    let copy = path.with_file_name("damaged.db");
+    // The copy is taken after the last connection was closed, so it is whole.
+    drop(test.after_kill());
+    std::fs::copy(path.with_file_name("killed/nvrd.db"), &copy).unwrap();
+    let mut bytes = std::fs::read(&copy).unwrap();
+    let pages = bytes.len() / 4096;
+    assert!(pages > 40, "{pages} pages");
+    // Every page of the last half: tables as well as indexes are hit.
+    bytes[pages / 2 * 4096..].fill(0xa5);
+    std::fs::write(&copy, bytes).unwrap();
+
+    let store = Store::open(&copy, clock).unwrap();
+    match store.health() {
+        Ok(health) => assert!(!health.problems.is_empty()),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::DataLoss, "{error}"),
+    }
+    let error = store
+        .camera_totals()
+        .and_then(|_| store.segments("front", 0, i64::MAX, 500))
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DataLoss, "{error}");
+    assert!(error.to_string().contains("damaged.db"), "{error}");
+}

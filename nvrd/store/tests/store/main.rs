@@ -1,0 +1,16 @@
+//! The store through its front door.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a failed step fails the test, and the setting for tests does not reach helpers"
+)]
+
+mod support;
+
+mod cameras;
+mod event_life;
+mod event_lists;
+mod segments;
+mod gaps;
+mod batches;
+mod threads;
+mod damage;
