@@ -1,7 +1,25 @@
 //! Objects in raw video by an ONNX model.
+//!
+//! Does not belong here: what detections mean over time, and anything that knows whose face it is.
+//!
+//! The modules stand in the order the data flows: a picture becomes a tensor, the session turns it into
+//! outputs, a decoder those into boxes, suppression thins them out.
 
-fn plugin_init(_plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
-    Ok(())
+pub mod schedule;
+pub mod labels;
+pub mod family;
+pub mod facts;
+pub mod preprocess;
+pub mod session;
+pub mod decode;
+pub mod nms;
+pub mod model;
+pub mod worker;
+
+mod onnxinfer;
+
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
+    onnxinfer::register(plugin)
 }
 
 gst::plugin_define!(
@@ -15,3 +33,11 @@ gst::plugin_define!(
     env!("CARGO_PKG_REPOSITORY"),
     env!("BUILD_REL_DATE")
 );
+
+/// Registers the plugin in this process, for programs that carry it inside.
+///
+/// # Errors
+/// When GStreamer refuses it.
+pub fn register_static() -> Result<(), gst::glib::BoolError> {
+    plugin_register_static()
+}
