@@ -1,7 +1,21 @@
 //! A camera as one element: RTSP, files and test scenes as parsed, encoded video.
 
-fn plugin_init(_plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
-    Ok(())
+pub mod scene;
+pub mod uri;
+
+mod backend;
+mod backoff;
+mod camerasrc;
+mod container;
+mod gate;
+mod net;
+mod packet;
+mod queue;
+mod reorder;
+mod timeline;
+
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
+    camerasrc::register(plugin)
 }
 
 gst::plugin_define!(
@@ -15,3 +29,11 @@ gst::plugin_define!(
     env!("CARGO_PKG_REPOSITORY"),
     env!("BUILD_REL_DATE")
 );
+
+/// Registers the element in this process, without a plugin file.
+///
+/// # Errors
+/// When GStreamer refuses the plugin.
+pub fn register_static() -> Result<(), gst::glib::BoolError> {
+    plugin_register_static()
+}

@@ -26,3 +26,5 @@ pub const TRACKS_LIVE: &str = "tracks-live";
 pub const EVENTS_OPENED: &str = "events-opened";
 /// Events that `eventsink` closed (`u64`).
 pub const EVENTS_CLOSED: &str = "events-closed";
+/// Connections that brought pictures again after a loss (`u64`).
+pub const RECONNECTS: &str = "reconnects";

@@ -1,0 +1,485 @@
+//! `GObject` glue: properties, pads and state changes; times, queue and backends are in the sibling files.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use nvr_contract::stats;
+
+use super::Transport;
+use super::stream::{Counters, Shared, Streamer};
+use crate::backend::{self, Running};
+use crate::gate::Gate;
+use crate::timeline::Pace;
+use crate::uri::{self, Credentials, Source};
+
+pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "camerasrc",
+        gst::DebugColorFlags::empty(),
+        Some("A camera as one element"),
+    )
+});
+
+/// How long stopping waits for a backend, which may hang in a file system.
+const STOP_DEADLINE: Duration = Duration::from_millis(900);
+
+#[derive(Clone)]
+struct Settings {
+    uri: Option<String>,
+    user_id: Option<String>,
+    user_pw: Option<String>,
+    transport: Transport,
+    timeout: u64,
+    latency: u64,
+    start_unix_us: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            uri: None,
+            user_id: None,
+            user_pw: None,
+            transport: Transport::Auto,
+            timeout: 5_000_000_000,
+            latency: 200_000_000,
+            start_unix_us: -1,
+        }
+    }
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Null,
+    Ready(Source),
+    Running {
+        source: Source,
+        shared: Arc<Shared>,
+        backend: Option<Running>,
+    },
+}
+
+impl State {
+    fn is_live(&self) -> bool {
+        match self {
+            Self::Null => false,
+            Self::Ready(source) | Self::Running { source, .. } => source.is_live(),
+        }
+    }
+}
+
+/// The element's private part; neither lock is held while the other is taken.
+#[derive(glib::Properties)]
+#[properties(wrapper_type = super::CameraSrc)]
+pub struct CameraSrc {
+    #[property(name = "uri", nick = "URI", type = Option<String>, mutable_ready,
+        blurb = "Camera: rtsp://host/path, file:///clip.mp4?loop=true&realtime=true, test://ball or test://visits; a user name and password in it are taken out and never shown",
+        get = Self::uri, set = Self::set_uri)]
+    #[property(name = "user-id", nick = "User name", type = Option<String>, get, set, member = user_id, mutable_ready,
+        blurb = "User name for the camera; goes before one in the URI")]
+    #[property(name = "user-pw", nick = "Password", type = Option<String>, set, member = user_pw, mutable_ready,
+        blurb = "Password for the camera; can be written, not read")]
+    #[property(name = "transport", nick = "Transport", type = Transport, get, set, member = transport,
+        mutable_ready, blurb = "How an RTSP camera's pictures travel", builder(Transport::Auto))]
+    #[property(name = "timeout", nick = "Timeout", type = u64, get, set, member = timeout,
+        minimum = 100_000_000, maximum = 3_600_000_000_000, default = Settings::default().timeout, mutable_ready,
+        blurb = "Without a picture, or without an answer, for this long an RTSP camera is lost, in nanoseconds")]
+    #[property(name = "latency", nick = "Latency", type = u64, get, set, member = latency,
+        minimum = 0, maximum = 60_000_000_000, default = Settings::default().latency, mutable_ready,
+        blurb = "How late pictures of a live source may be, in nanoseconds; the answer to the latency query")]
+    #[property(name = "start-unix-us", nick = "Start", type = i64, get, set, member = start_unix_us,
+        minimum = -1, maximum = i64::MAX, default = Settings::default().start_unix_us, mutable_ready,
+        blurb = "Wall time of time stamp 0 of a source that is not live, in microseconds since 1970-01-01 UTC; -1 for none")]
+    settings: Mutex<Settings>,
+    counters: Arc<Counters>,
+    state: Mutex<State>,
+    video: gst::Pad,
+    audio: Mutex<Option<gst::Pad>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl CameraSrc {
+    fn uri(&self) -> Option<String> {
+        lock(&self.settings).uri.as_deref().map(uri::redact)
+    }
+
+    fn set_uri(&self, uri: Option<String>) {
+        lock(&self.settings).uri = uri;
+    }
+
+    fn stats(&self) -> gst::Structure {
+        let waiting = match &*lock(&self.state) {
+            State::Running { shared, .. } => shared.queue.left_out(),
+            State::Null | State::Ready(_) => 0,
+        };
+        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        gst::Structure::builder(stats::NAME)
+            .field(stats::FRAMES_IN, read(&self.counters.frames_in) + waiting)
+            .field(
+                stats::FRAMES_DROPPED,
+                read(&self.counters.frames_dropped) + waiting,
+            )
+            .field(stats::RECONNECTS, read(&self.counters.reconnects))
+            .build()
+    }
+
+    pub(super) fn video_pad(&self) -> &gst::Pad {
+        &self.video
+    }
+
+    /// The audio pad, added now; `None` when the element goes down.
+    pub(super) fn add_audio_pad(&self) -> Option<gst::Pad> {
+        let template = self.obj().pad_template("audio")?;
+        let pad = pad(&template);
+        pad.set_active(true).ok()?;
+        self.obj().add_pad(&pad).ok()?;
+        *lock(&self.audio) = Some(pad.clone());
+        Some(pad)
+    }
+
+    /// The source that the settings name.
+    fn open(&self) -> Result<Source, gst::StateChangeError> {
+        let settings = lock(&self.settings).clone();
+        let Some(text) = settings.uri else {
+            gst::element_imp_error!(
+                self,
+                gst::ResourceError::Settings,
+                ("set property \"uri\", for example to rtsp://192.0.2.7/stream")
+            );
+            return Err(gst::StateChangeError);
+        };
+        match uri::parse(&text) {
+            Ok(parsed) => Ok(parsed.source),
+            Err(error) => {
+                gst::element_imp_error!(
+                    self,
+                    gst::ResourceError::Settings,
+                    ("property \"uri\": {error}")
+                );
+                Err(gst::StateChangeError)
+            }
+        }
+    }
+
+    fn options(&self) -> backend::Options {
+        let settings = lock(&self.settings).clone();
+        let in_uri = settings
+            .uri
+            .as_deref()
+            .and_then(|text| uri::parse(text).ok())
+            .and_then(|parsed| parsed.credentials);
+        let credentials = match (settings.user_id, settings.user_pw, in_uri) {
+            (None, None, in_uri) => in_uri,
+            (user, password, in_uri) => {
+                let (user_in_uri, password_in_uri) =
+                    in_uri.map_or_else(Default::default, |known| (known.user, known.password));
+                Some(Credentials {
+                    user: user.unwrap_or(user_in_uri),
+                    password: password.unwrap_or(password_in_uri),
+                })
+            }
+        };
+        let name = self.obj().name();
+        backend::Options {
+            credentials,
+            transport: match settings.transport {
+                Transport::Auto => backend::Transport::Auto,
+                Transport::Tcp => backend::Transport::Tcp,
+                Transport::Udp => backend::Transport::Udp,
+            },
+            timeout: Duration::from_nanos(settings.timeout),
+            // Different names, different jitter.
+            seed: name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            }),
+        }
+    }
+
+    fn start(&self) -> Result<(), gst::StateChangeError> {
+        let source = match &*lock(&self.state) {
+            State::Ready(source) | State::Running { source, .. } => source.clone(),
+            State::Null => return Err(gst::StateChangeError),
+        };
+        let pace = match &source {
+            Source::Rtsp(_) => Pace::Live,
+            source if source.is_live() => Pace::Paced,
+            _ => Pace::Free,
+        };
+        let start_unix_us = Some(lock(&self.settings).start_unix_us).filter(|start| *start >= 0);
+        let shared = Arc::new(Shared {
+            queue: Arc::new(backend::queue_for(&source)),
+            gate: Gate::default(),
+            counters: Arc::clone(&self.counters),
+        });
+        let started = backend::start(source.clone(), self.options(), Arc::clone(&shared.queue));
+        let backend = started.map_err(|error| {
+            gst::element_imp_error!(self, gst::ResourceError::Failed, ("{error}"));
+            gst::StateChangeError
+        })?;
+        let mut streamer = Streamer::new(self, Arc::clone(&shared), pace, start_unix_us);
+        *lock(&self.state) = State::Running {
+            source,
+            shared,
+            backend: Some(backend),
+        };
+        self.video
+            .start_task(move || streamer.iterate())
+            .map_err(|_| gst::StateChangeError)
+    }
+
+    fn shared(&self) -> Option<Arc<Shared>> {
+        match &*lock(&self.state) {
+            State::Running { shared, .. } => Some(Arc::clone(shared)),
+            State::Null | State::Ready(_) => None,
+        }
+    }
+
+    /// Wakes everything that waits, so that the pads can be shut.
+    fn interrupt(&self) {
+        if let Some(shared) = self.shared() {
+            shared.gate.close();
+            shared.queue.close();
+        }
+    }
+
+    /// Ends the streaming thread and the backend; the pads are shut by now.
+    fn stop(&self) {
+        if self.video.stop_task().is_err() {
+            gst::warning!(
+                CAT,
+                imp = self,
+                "the streaming thread was not to be stopped"
+            );
+        }
+        let mut state = lock(&self.state);
+        let backend = match std::mem::take(&mut *state) {
+            State::Running {
+                source,
+                shared,
+                backend,
+            } => {
+                let left_out = shared.queue.left_out();
+                let counters = &self.counters;
+                counters.frames_in.fetch_add(left_out, Ordering::Relaxed);
+                counters
+                    .frames_dropped
+                    .fetch_add(left_out, Ordering::Relaxed);
+                *state = State::Ready(source);
+                backend
+            }
+            other => {
+                *state = other;
+                None
+            }
+        };
+        drop(state);
+        if backend.is_some_and(|backend| !backend.stop(STOP_DEADLINE)) {
+            gst::warning!(
+                CAT,
+                imp = self,
+                "the source does not stop and is left alone"
+            );
+        }
+        let audio = lock(&self.audio).take();
+        if let Some(audio) = audio
+            && self.obj().remove_pad(&audio).is_err()
+        {
+            gst::warning!(CAT, imp = self, "the audio pad was gone already");
+        }
+    }
+
+    fn query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+        if let gst::QueryViewMut::Latency(latency) = query.view_mut() {
+            let live = lock(&self.state).is_live();
+            let least = if live {
+                lock(&self.settings).latency
+            } else {
+                0
+            };
+            latency.set(live, gst::ClockTime::from_nseconds(least), None);
+            return true;
+        }
+        gst::Pad::query_default(pad, Some(&*self.obj()), query)
+    }
+}
+
+fn pad(template: &gst::PadTemplate) -> gst::Pad {
+    gst::Pad::builder_from_template(template)
+        .query_function(|pad, parent, query| {
+            CameraSrc::catch_panic_pad_function(parent, || false, |imp| imp.query(pad, query))
+        })
+        .event_function(|pad, parent, event| match event.type_() {
+            // A camera neither gets faster nor seeks; that the news arrived is all there is to say.
+            gst::EventType::Latency | gst::EventType::Qos | gst::EventType::Reconfigure => true,
+            _ => gst::Pad::event_default(pad, parent, event),
+        })
+        .flags(gst::PadFlags::FIXED_CAPS)
+        .build()
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for CameraSrc {
+    const NAME: &'static str = "GstNvrdCameraSrc";
+    type Type = super::CameraSrc;
+    type ParentType = gst::Element;
+
+    fn with_class(class: &Self::Class) -> Self {
+        let template = class.pad_template("video").expect("declared below");
+        Self {
+            settings: Mutex::default(),
+            counters: Arc::default(),
+            state: Mutex::default(),
+            video: pad(&template),
+            audio: Mutex::default(),
+        }
+    }
+}
+
+/// The one property that the derive does not know a type for.
+const STATS: &str = "stats";
+
+impl ObjectImpl for CameraSrc {
+    fn properties() -> &'static [glib::ParamSpec] {
+        static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+            let stats = glib::ParamSpecBoxed::builder::<gst::Structure>(STATS)
+                .nick("Statistics")
+                .blurb("Counters: pictures that came in, pictures left out, reconnects")
+                .read_only()
+                .build();
+            // Derived ones first: their ids are their places in the list.
+            let derived = CameraSrc::derived_properties().iter().cloned();
+            derived.chain([stats]).collect()
+        });
+        &PROPERTIES
+    }
+
+    fn set_property(&self, id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        self.derived_set_property(id, value, pspec);
+    }
+
+    fn property(&self, id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        match pspec.name() {
+            STATS => self.stats().to_value(),
+            _ => self.derived_property(id, pspec),
+        }
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let obj = self.obj();
+        obj.set_element_flags(gst::ElementFlags::SOURCE);
+        obj.add_pad(&self.video).expect("a new element has no pads");
+    }
+}
+
+impl GstObjectImpl for CameraSrc {}
+
+impl ElementImpl for CameraSrc {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Camera Source",
+                "Source/Network/Video",
+                env!("CARGO_PKG_DESCRIPTION"),
+                env!("CARGO_PKG_AUTHORS"),
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            let video = |name: &str, length_prefixed: &str| {
+                gst::Structure::builder(name)
+                    .field(
+                        "stream-format",
+                        gst::List::new([length_prefixed, "byte-stream"]),
+                    )
+                    .field("alignment", "au")
+                    .build()
+            };
+            let video = gst::Caps::builder_full()
+                .structure(video("video/x-h264", "avc"))
+                .structure(video("video/x-h265", "hvc1"))
+                .build();
+            let audio = gst::Caps::builder("audio/mpeg")
+                .field("mpegversion", 4)
+                .field("stream-format", "raw")
+                .field("framed", true)
+                .build();
+            let template = |name: &str, presence, caps| {
+                gst::PadTemplate::new(name, gst::PadDirection::Src, presence, caps)
+                    .expect("the caps are fixed text")
+            };
+            vec![
+                template("video", gst::PadPresence::Always, &video),
+                template("audio", gst::PadPresence::Sometimes, &audio),
+            ]
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        match transition {
+            gst::StateChange::NullToReady => {
+                let source = self.open()?;
+                *lock(&self.state) = State::Ready(source);
+            }
+            gst::StateChange::ReadyToPaused => {
+                // The URI may have been set again in READY.
+                let source = self.open()?;
+                *lock(&self.state) = State::Ready(source);
+            }
+            gst::StateChange::PlayingToPaused => {
+                if let Some(shared) = self.shared() {
+                    shared.gate.shut();
+                }
+            }
+            gst::StateChange::PausedToReady => self.interrupt(),
+            _ => {}
+        }
+        let success = self.parent_change_state(transition)?;
+        match transition {
+            gst::StateChange::ReadyToPaused => self.start()?,
+            gst::StateChange::PausedToPlaying => {
+                if let Some(shared) = self.shared() {
+                    shared.gate.open();
+                }
+            }
+            gst::StateChange::PausedToReady => self.stop(),
+            gst::StateChange::ReadyToNull => *lock(&self.state) = State::Null,
+            _ => {}
+        }
+        let into_paused = matches!(
+            transition,
+            gst::StateChange::ReadyToPaused | gst::StateChange::PlayingToPaused
+        );
+        if into_paused && lock(&self.state).is_live() {
+            return Ok(gst::StateChangeSuccess::NoPreroll);
+        }
+        Ok(success)
+    }
+
+    fn send_event(&self, event: gst::Event) -> bool {
+        if event.type_() == gst::EventType::Eos {
+            // The streaming thread pushes it, after the picture that is on its way.
+            if let Some(shared) = self.shared() {
+                shared.queue.ask_end();
+                shared.gate.call_off();
+                return true;
+            }
+        }
+        self.parent_send_event(event)
+    }
+}

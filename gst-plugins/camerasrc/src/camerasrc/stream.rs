@@ -1,0 +1,476 @@
+//! The streaming thread: takes packets from the queue, gives them their times, and pushes them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gst::glib;
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use nvr_contract::Message;
+use nvr_contract::source::{SourceChange, SourceState, VideoCodec};
+use nvr_contract::wallclock::WallClock;
+
+use super::imp::{self, CAT};
+use crate::gate::{Gate, Passed};
+use crate::packet::{Failure, Item, Loss, Packet, Stream};
+use crate::queue::Queue;
+use crate::timeline::{Mapped, Pace, Stamp, Timeline};
+
+/// What the statistics show; written by the streaming thread.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Pictures that the backend delivered.
+    pub frames_in: AtomicU64,
+    /// Pictures among them that were not pushed.
+    pub frames_dropped: AtomicU64,
+    /// Connections that brought pictures after a loss.
+    pub reconnects: AtomicU64,
+}
+
+/// What the element and its streaming thread share while it runs.
+#[derive(Debug)]
+pub struct Shared {
+    /// Packets from the backend.
+    pub queue: Arc<Queue>,
+    /// Open while the pipeline plays.
+    pub gate: Gate,
+    /// For the statistics.
+    pub counters: Arc<Counters>,
+}
+
+/// Whether the streaming thread has anything more to do.
+type Flow = Result<(), Stop>;
+
+/// Why it has not.
+#[derive(Debug)]
+enum Stop {
+    /// The pipeline goes down.
+    Flushing,
+    /// The end was pushed, or is to be pushed now.
+    End,
+    /// Something failed; the sentence is to be posted.
+    Failed(gst::FlowError),
+}
+
+/// The last word on the bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Connection {
+    None,
+    Up,
+    Lost { before: bool },
+}
+
+/// The state of the streaming thread.
+pub struct Streamer {
+    element: glib::WeakRef<super::CameraSrc>,
+    shared: Arc<Shared>,
+    video: gst::Pad,
+    audio: Option<gst::Pad>,
+    audio_caps: Option<gst::Caps>,
+    caps: Option<gst::Caps>,
+    pending_caps: Option<gst::Caps>,
+    pace: Pace,
+    start_unix_us: Option<i64>,
+    timeline: Timeline,
+    connection: Connection,
+    group: gst::GroupId,
+    started: bool,
+}
+
+impl Streamer {
+    /// A streaming thread before its first packet.
+    pub fn new(
+        imp: &imp::CameraSrc,
+        shared: Arc<Shared>,
+        pace: Pace,
+        start_unix_us: Option<i64>,
+    ) -> Self {
+        Self {
+            element: imp.obj().downgrade(),
+            shared,
+            video: imp.video_pad().clone(),
+            audio: None,
+            audio_caps: None,
+            caps: None,
+            pending_caps: None,
+            pace,
+            start_unix_us,
+            timeline: Timeline::new(pace),
+            connection: Connection::None,
+            group: gst::GroupId::next(),
+            started: false,
+        }
+    }
+
+    /// Handles one item; pauses the pad's task when there is nothing more to do.
+    pub fn iterate(&mut self) {
+        let Some(element) = self.element.upgrade() else {
+            return;
+        };
+        let Err(stop) = self.step(&element) else {
+            return;
+        };
+        gst::debug!(CAT, obj = element, "streaming stops: {stop:?}");
+        match stop {
+            Stop::Flushing => {}
+            Stop::End => self.push_end(),
+            Stop::Failed(error) => {
+                gst::element_error!(
+                    element,
+                    gst::StreamError::Failed,
+                    ("streaming stopped: {}", flow_text(error)),
+                    ["flow {error:?}"]
+                );
+                self.push_end();
+            }
+        }
+        // Fails only when the task is gone, which is what is wanted.
+        self.video.pause_task().ok();
+    }
+
+    fn step(&mut self, element: &super::CameraSrc) -> Flow {
+        if self.pace != Pace::Free {
+            match self.shared.gate.pass() {
+                Passed::AtOnce => {}
+                Passed::Waited => {
+                    if self.pace == Pace::Live {
+                        self.shared.queue.forget();
+                    }
+                    self.timeline.resumed();
+                }
+                Passed::Closed => return Err(Stop::Flushing),
+            }
+        }
+        match self.shared.queue.pop().map_err(|_| Stop::Flushing)? {
+            Item::Packet(packet) => match packet.stream {
+                Stream::Video => self.video(element, packet),
+                Stream::Audio => self.audio(element, packet),
+            },
+            Item::Gap => {
+                self.timeline.gap();
+                Ok(())
+            }
+            Item::Looped => {
+                self.timeline.looped();
+                Ok(())
+            }
+            Item::Lost(loss) => {
+                self.lost(element, loss);
+                Ok(())
+            }
+            Item::Failed(failure) => {
+                fail(element, &failure);
+                Err(Stop::End)
+            }
+            Item::End => Err(Stop::End),
+        }
+    }
+
+    fn video(&mut self, element: &super::CameraSrc, packet: Packet) -> Flow {
+        let counters = &self.shared.counters;
+        counters.frames_in.fetch_add(1, Ordering::Relaxed);
+        if let Some(caps) = &packet.caps {
+            if let Some(rate) = framerate(caps) {
+                self.timeline.declare_rate(rate.numer(), rate.denom());
+            }
+            self.pending_caps = Some(caps.clone());
+        }
+        let Some(mapped) = self.timeline.video(stamp(element, &packet)) else {
+            counters.frames_dropped.fetch_add(1, Ordering::Relaxed);
+            gst::log!(CAT, obj = element, "waiting for a key frame");
+            return Ok(());
+        };
+        if self.pace == Pace::Paced {
+            self.wait_until(element, mapped.dts)?;
+        }
+        let new_caps = self.pending_caps.take();
+        let changed = new_caps.is_some() && new_caps != self.caps;
+        if !self.started {
+            begin(&self.video, element, "video", self.group);
+        }
+        if let Some(caps) = new_caps.filter(|_| changed) {
+            gst::info!(CAT, obj = element, "video is {caps}");
+            self.video.push_event(gst::event::Caps::new(&caps));
+            self.caps = Some(caps);
+        }
+        if !self.started {
+            self.started = true;
+            self.video.push_event(segment());
+        }
+        if mapped.anchored {
+            self.anchor(element, mapped.pts);
+        }
+        self.up(element, mapped.pts);
+        self.push(&self.video, packet, mapped, changed)
+    }
+
+    fn audio(&mut self, element: &super::CameraSrc, packet: Packet) -> Flow {
+        if let Some(caps) = &packet.caps {
+            self.audio_caps = Some(caps.clone());
+        }
+        let Some(mapped) = self.timeline.audio(stamp(element, &packet)) else {
+            return Ok(());
+        };
+        let caps = self.audio_caps.take();
+        let pad = match &self.audio {
+            Some(pad) => pad.clone(),
+            None => {
+                let Some(pad) = element.imp().add_audio_pad() else {
+                    return Ok(());
+                };
+                begin(&pad, element, "audio", self.group);
+                if let Some(caps) = &caps {
+                    pad.push_event(gst::event::Caps::new(caps));
+                }
+                pad.push_event(segment());
+                self.audio = Some(pad.clone());
+                element.no_more_pads();
+                return self.push_audio(&pad, packet, mapped);
+            }
+        };
+        if let Some(caps) = caps.filter(|caps| pad.current_caps().as_ref() != Some(caps)) {
+            pad.push_event(gst::event::Caps::new(&caps));
+        }
+        self.push_audio(&pad, packet, mapped)
+    }
+
+    /// Sound that nobody takes does not end the pictures.
+    fn push_audio(&self, pad: &gst::Pad, packet: Packet, mapped: Mapped) -> Flow {
+        match self.push(pad, packet, mapped, false) {
+            Err(Stop::End | Stop::Failed(gst::FlowError::NotLinked)) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn push(&self, pad: &gst::Pad, packet: Packet, mapped: Mapped, new_caps: bool) -> Flow {
+        let mut buffer = packet.data;
+        {
+            let buffer = buffer.make_mut();
+            let time = gst::ClockTime::from_nseconds;
+            buffer.set_pts(time(mapped.pts));
+            buffer.set_dts(time(mapped.dts));
+            buffer.set_duration(time(mapped.duration));
+            buffer.unset_flags(gst::BufferFlags::all());
+            if !packet.key {
+                buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
+            }
+            if mapped.discont || new_caps {
+                buffer.set_flags(gst::BufferFlags::DISCONT);
+            }
+            if packet.corrupted {
+                buffer.set_flags(gst::BufferFlags::CORRUPTED);
+            }
+        }
+        match pad.push(buffer) {
+            Ok(_) => Ok(()),
+            Err(gst::FlowError::Flushing) => Err(Stop::Flushing),
+            Err(gst::FlowError::Eos) => Err(Stop::End),
+            Err(error) => Err(Stop::Failed(error)),
+        }
+    }
+
+    fn push_end(&self) {
+        for pad in std::iter::once(&self.video).chain(&self.audio) {
+            if !self.started {
+                // Downstream must know the stream before it hears of its end.
+                if let Some(element) = self.element.upgrade() {
+                    begin(pad, &element, "video", self.group);
+                }
+            }
+            pad.push_event(gst::event::Eos::new());
+        }
+    }
+
+    /// Waits until it is time for a picture that lies ready.
+    fn wait_until(&self, element: &super::CameraSrc, running_time: u64) -> Flow {
+        let (Some(clock), Some(base)) = (element.clock(), element.base_time()) else {
+            return Ok(());
+        };
+        let time = base + gst::ClockTime::from_nseconds(running_time);
+        match self.shared.gate.wait_until(&clock, time) {
+            true => Ok(()),
+            false => Err(Stop::Flushing),
+        }
+    }
+
+    /// Ties media time to wall time downstream.
+    fn anchor(&self, element: &super::CameraSrc, pts: u64) {
+        let unix_us = match self.pace {
+            Pace::Free => self
+                .start_unix_us
+                .map(|start| start.saturating_add(signed(pts / 1000))),
+            Pace::Live | Pace::Paced => {
+                let ahead = signed(pts) - signed(running_time(element));
+                Some(wall_clock_us() + ahead / 1000)
+            }
+        };
+        if let Some(unix_us) = unix_us {
+            let anchor = WallClock {
+                pts_ns: pts,
+                unix_us,
+            };
+            self.video.push_event(anchor.to_event());
+            if let Some(audio) = &self.audio {
+                audio.push_event(anchor.to_event());
+            }
+        }
+    }
+
+    fn up(&mut self, element: &super::CameraSrc, pts: u64) {
+        let state = match self.connection {
+            Connection::Up => return,
+            Connection::None | Connection::Lost { before: false } => SourceState::Connected,
+            Connection::Lost { before: true } => {
+                let reconnects = &self.shared.counters.reconnects;
+                reconnects.fetch_add(1, Ordering::Relaxed);
+                SourceState::Restored
+            }
+        };
+        self.connection = Connection::Up;
+        let running_time = match self.pace {
+            Pace::Free => pts,
+            Pace::Live | Pace::Paced => running_time(element),
+        };
+        self.post(element, state, running_time, None);
+    }
+
+    fn lost(&mut self, element: &super::CameraSrc, loss: Loss) {
+        gst::warning!(
+            CAT,
+            obj = element,
+            "no pictures ({}): {}",
+            loss.reason,
+            loss.detail
+        );
+        let before = matches!(
+            self.connection,
+            Connection::Up | Connection::Lost { before: true }
+        );
+        self.connection = Connection::Lost { before };
+        self.timeline.reconnected();
+        self.post(
+            element,
+            SourceState::Lost,
+            running_time(element),
+            Some(loss),
+        );
+    }
+
+    fn post(
+        &self,
+        element: &super::CameraSrc,
+        state: SourceState,
+        running_time_ns: u64,
+        loss: Option<Loss>,
+    ) {
+        let caps = self.caps.as_ref();
+        let field = |name: &str| caps?.structure(0)?.get::<i32>(name).ok();
+        let change = SourceChange {
+            state,
+            reason: loss.as_ref().map(|loss| loss.reason),
+            attempts: loss.as_ref().map_or(0, |loss| loss.attempts),
+            detail: loss.map(|loss| loss.detail),
+            running_time_ns,
+            unix_us: wall_clock_us(),
+            codec: caps.and_then(|caps| VideoCodec::from_caps(caps)),
+            width: field("width"),
+            height: field("height"),
+            fps: caps
+                .and_then(|caps| framerate(caps))
+                .map(|rate| f64::from(rate.numer()) / f64::from(rate.denom())),
+        };
+        let message = gst::message::Element::builder(change.to_structure())
+            .src(element)
+            .build();
+        // Without a bus nobody listens.
+        element.post_message(message).ok();
+    }
+}
+
+/// The one place that reads the wall clock; everything else follows the pipeline's clock.
+fn wall_clock_us() -> i64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the anchor between media time and wall time is taken here"
+    )]
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_micros()).ok())
+        .unwrap_or(0)
+}
+
+fn running_time(element: &super::CameraSrc) -> u64 {
+    element
+        .current_running_time()
+        .map_or(0, gst::ClockTime::nseconds)
+}
+
+fn stamp(element: &super::CameraSrc, packet: &Packet) -> Stamp {
+    let waited = packet
+        .arrival
+        .map_or(0, |arrival| arrival.elapsed().as_nanos());
+    let arrival = u128::from(running_time(element)).saturating_sub(waited);
+    Stamp {
+        pts: packet.pts,
+        dts: packet.dts,
+        duration: packet.duration,
+        arrival: i64::try_from(arrival).unwrap_or(i64::MAX),
+        key: packet.key,
+    }
+}
+
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn framerate(caps: &gst::CapsRef) -> Option<gst::Fraction> {
+    let rate = caps.structure(0)?.get::<gst::Fraction>("framerate").ok()?;
+    (rate.numer() > 0 && rate.denom() > 0).then_some(rate)
+}
+
+fn begin(pad: &gst::Pad, element: &super::CameraSrc, stream: &str, group: gst::GroupId) {
+    let id = pad.create_stream_id(element, Some(stream));
+    pad.push_event(
+        gst::event::StreamStart::builder(&id)
+            .group_id(group)
+            .build(),
+    );
+}
+
+fn segment() -> gst::Event {
+    gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new())
+}
+
+fn flow_text(error: gst::FlowError) -> &'static str {
+    match error {
+        gst::FlowError::NotLinked => "pad \"video\" is not linked: link it or use a fakesink",
+        gst::FlowError::NotNegotiated => {
+            "the element after pad \"video\" does not take the camera's format: put a parser or decoder there"
+        }
+        _ => "an element downstream failed",
+    }
+}
+
+fn fail(element: &super::CameraSrc, failure: &Failure) {
+    let text = failure.text();
+    match failure {
+        Failure::NotFound(_) => {
+            gst::element_error!(element, gst::ResourceError::NotFound, ("{text}"))
+        }
+        Failure::Unreadable(_) => {
+            gst::element_error!(element, gst::ResourceError::Read, ("{text}"))
+        }
+        Failure::UnknownType(_) => {
+            gst::element_error!(element, gst::StreamError::TypeNotFound, ("{text}"));
+        }
+        Failure::Damaged(_) => gst::element_error!(element, gst::StreamError::Demux, ("{text}")),
+        Failure::UnsupportedCodec(_) => {
+            gst::element_error!(element, gst::StreamError::CodecNotFound, ("{text}"));
+        }
+        Failure::MissingPlugin(_) => {
+            gst::element_error!(element, gst::CoreError::MissingPlugin, ("{text}"));
+        }
+        Failure::Internal(_) => gst::element_error!(element, gst::LibraryError::Failed, ("{text}")),
+    }
+}

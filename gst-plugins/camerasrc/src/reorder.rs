@@ -1,0 +1,126 @@
+//! Decoding times for pictures that come in decoding order with presentation times only.
+//!
+//! Without B pictures both are the same. With them a picture is decoded when the n-th earlier one is shown, n being
+//! how many pictures overtake; n is not known beforehand and is learnt from the stream.
+
+/// More pictures than this never overtake one: H.264 and H.265 allow 16.
+const DEEPEST: usize = 16;
+
+/// What is known about a picture's decoding time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// It is decoded then.
+    Decode(i64),
+    /// It is shown before the picture at which decoding began, and cannot be decoded.
+    Leading,
+    /// It was overtaken by more pictures than any before: decoding times given out were too late.
+    TooDeep,
+}
+
+/// The presentation times that are on their way.
+#[derive(Debug, Default)]
+pub struct Reorder {
+    depth: usize,
+    /// Sorted; at most `depth` of them wait for their turn.
+    waiting: Vec<i64>,
+    /// The last presentation times in the order they came.
+    recent: Vec<i64>,
+    start: Option<i64>,
+    leading: bool,
+    count: usize,
+    last: Option<i64>,
+}
+
+impl Reorder {
+    /// Decoding begins anew at the next picture; what was learnt about the depth stays.
+    pub fn restart(&mut self) {
+        *self = Self {
+            depth: self.depth,
+            ..Self::default()
+        };
+    }
+
+    /// Looks at a picture that is not sent, to learn the depth.
+    pub fn learn(&mut self, pts: i64) {
+        let overtaken = self.recent.iter().filter(|other| **other > pts).count();
+        self.depth = self.depth.max(overtaken);
+        if self.recent.len() == DEEPEST {
+            self.recent.remove(0);
+        }
+        self.recent.push(pts);
+    }
+
+    /// The decoding time of the next picture; `nominal` is what a picture lasts.
+    pub fn order(&mut self, pts: i64, nominal: i64) -> Order {
+        let start = *self.start.get_or_insert_with(|| {
+            self.leading = true;
+            pts
+        });
+        if self.leading && pts < start {
+            // Leading pictures follow the key frame at once, so the first later picture ends them.
+            return Order::Leading;
+        }
+        self.leading &= pts <= start;
+        self.learn(pts);
+        let at = self.waiting.partition_point(|other| *other <= pts);
+        self.waiting.insert(at, pts);
+        self.count += 1;
+        let dts = if self.waiting.len() > self.depth {
+            self.waiting.remove(0)
+        } else {
+            let missing = i64::try_from(self.depth + 1 - self.count.min(self.depth))
+                .expect("at most sixteen");
+            start - missing * nominal
+        };
+        if dts > pts || self.last.is_some_and(|last| pts < last) {
+            return Order::TooDeep;
+        }
+        self.last = Some(dts);
+        Order::Decode(dts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const F: i64 = 40;
+
+    fn run(reorder: &mut Reorder, pts: &[i64]) -> Vec<Order> {
+        pts.iter().map(|pts| reorder.order(pts * F, F)).collect()
+    }
+
+    #[test]
+    fn without_b_pictures_both_times_are_the_same() {
+        let orders = run(&mut Reorder::default(), &[0, 1, 2, 3]);
+        assert_eq!(orders, [0, 1, 2, 3].map(|n| Order::Decode(n * F)));
+    }
+
+    #[test]
+    fn the_depth_is_learnt_and_used_from_the_next_start() {
+        let mut reorder = Reorder::default();
+        let group = [0, 4, 2, 1, 3, 8, 6, 5, 7];
+        assert!(run(&mut reorder, &group).contains(&Order::TooDeep));
+        for pts in group {
+            reorder.learn((pts + 9) * F);
+        }
+        reorder.restart();
+        let orders = run(&mut reorder, &group);
+        let expected = [-2, -1, 0, 1, 2, 3, 4, 5, 6].map(|n| Order::Decode(n * F));
+        assert_eq!(orders, expected);
+    }
+
+    #[test]
+    fn pictures_before_the_first_key_frame_are_leading() {
+        let orders = run(&mut Reorder::default(), &[4, 2, 3, 5]);
+        assert_eq!(
+            orders,
+            [
+                Order::Decode(4 * F),
+                Order::Leading,
+                Order::Leading,
+                Order::Decode(5 * F)
+            ]
+        );
+    }
+}
