@@ -1,7 +1,9 @@
 //! Motion in raw video by an adaptive background model.
 
-fn plugin_init(_plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
-    Ok(())
+pub mod motiondetect;
+
+fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
+    motiondetect::register(plugin)
 }
 
 gst::plugin_define!(
@@ -15,3 +17,11 @@ gst::plugin_define!(
     env!("CARGO_PKG_REPOSITORY"),
     env!("BUILD_REL_DATE")
 );
+
+/// Registers the element in this process, for programs that carry it inside.
+///
+/// # Errors
+/// When GStreamer is not initialised or refuses the plugin.
+pub fn register_static() -> Result<(), gst::glib::BoolError> {
+    plugin_register_static()
+}

@@ -1,0 +1,161 @@
+//! The motion detector as a whole: pictures and times in, moving regions out. Pure; knows nothing of GStreamer.
+
+use nvr_contract::BBox;
+use nvr_contract::polygon::{Polygon, Zone};
+
+use super::grid::Luma;
+use super::model::Model;
+use super::pace::Pace;
+use super::zones::ZoneSet;
+
+/// What a user may choose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// 0 (only strong contrasts) to 1 (faint ones too); thresholds halve from 0 to 0.5 and again to 1.
+    pub sensitivity: f64,
+    /// The smallest moving region, as a share of the picture's area covered by its moving cells.
+    pub min_area: f64,
+    /// Nanoseconds of activity after which a region counts as moving.
+    pub confirm_ns: u64,
+    /// Nanoseconds for which a region that stands still goes on to count.
+    pub hold_ns: u64,
+    /// Nanoseconds of pictures from which the first background is learned.
+    pub learn_ns: u64,
+    /// Parts of the picture that are not looked at.
+    pub masks: Vec<Polygon>,
+    /// Named parts of the picture; at most 64 count.
+    pub zones: Vec<Zone>,
+    /// Whether regions outside all zones are left out; without zones nothing is.
+    pub zones_only: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            sensitivity: 0.5,
+            min_area: 0.0,
+            confirm_ns: 130_000_000,
+            hold_ns: 500_000_000,
+            learn_ns: 4_000_000_000,
+            masks: Vec::new(),
+            zones: Vec::new(),
+            zones_only: false,
+        }
+    }
+}
+
+/// Grey levels from which differences count, for one sensitivity.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Thresholds {
+    /// A cell is foreground.
+    pub weak: f32,
+    /// A cell is clearly foreground.
+    pub strong: f32,
+    /// The strongest cell that a region must have.
+    pub peak: f32,
+    /// A cell changes.
+    pub active: f32,
+}
+
+impl Thresholds {
+    /// The thresholds of a sensitivity, 0..1.
+    pub fn of(sensitivity: f64) -> Self {
+        let scale = f64::exp2(1.0 - 2.0 * sensitivity.clamp(0.0, 1.0)) as f32;
+        Self {
+            weak: 2.0 * scale,
+            strong: 3.5 * scale,
+            peak: 6.0 * scale,
+            active: 3.0 * scale,
+        }
+    }
+}
+
+/// A part of the picture that moves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Region {
+    /// Where.
+    pub bbox: BBox,
+    /// How clear, 0..1: a half at the threshold.
+    pub score: f64,
+    /// The zones that it touches.
+    pub zones: ZoneSet,
+}
+
+/// What a picture showed.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Outcome {
+    /// Whether the background is still being learned; there are no regions as long.
+    pub learning: bool,
+    /// What moves.
+    pub regions: Vec<Region>,
+    /// Share (0..1) of the picture's cells that move.
+    pub level: f64,
+}
+
+/// Detects motion in pictures of one camera.
+#[derive(Debug, Default)]
+pub struct Detector {
+    config: Config,
+    pace: Pace,
+    model: Option<Model>,
+}
+
+impl Detector {
+    /// A detector that has seen nothing.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            pace: Pace::default(),
+            model: None,
+        }
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Changes the configuration; what was learned stays.
+    pub fn set_config(&mut self, config: Config) {
+        let redraw = (&config.masks, &config.zones) != (&self.config.masks, &self.config.zones);
+        self.config = config;
+        if let Some(model) = self.model.as_mut().filter(|_| redraw) {
+            model.redraw(&self.config);
+        }
+    }
+
+    /// Forgets the background: the next picture begins to learn a new one.
+    pub fn reset(&mut self) {
+        self.model = None;
+    }
+
+    /// Forgets the last pictures, as after a seek; the background stays.
+    pub fn interrupt(&mut self) {
+        self.pace.restart();
+        if let Some(model) = &mut self.model {
+            model.interrupt();
+        }
+    }
+
+    /// Takes in a picture with its presentation time stamp in nanoseconds.
+    ///
+    /// A picture of another size begins a new background. A time stamp that runs back or far ahead interrupts.
+    pub fn process(&mut self, luma: Luma<'_>, pts_ns: Option<u64>) -> Outcome {
+        let tick = self.pace.advance(pts_ns);
+        match &mut self.model {
+            Some(model) if model.fits(luma) => {
+                if tick.jumped {
+                    model.interrupt();
+                }
+                model.process(luma, tick, &self.config)
+            }
+            model => {
+                *model = Some(Model::new(luma, &self.config));
+                Outcome {
+                    learning: true,
+                    ..Outcome::default()
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! The detector for one picture size: each step of it in order, and the memory that they share.
+
+use std::collections::VecDeque;
+
+use nvr_contract::BBox;
+
+use super::background::{Background, Look, Marks, Pace, Scene, Sight};
+use super::camera::Camera;
+use super::components::{CellBox, Components, fitted_box, merge};
+use super::confirm::{Beat, Confirm, Deed, MIN_ACTIVE, Shape};
+use super::detector::{Config, Outcome, Region, Thresholds};
+use super::grid::{Grid, LANES, Luma};
+use super::pace::Tick;
+use super::zones::{Raster, ZoneSet};
+
+/// Pictures at most this close together, in nanoseconds, are too alike to tell activity by.
+const MIN_AGE: u64 = 48_000_000;
+/// Earlier pictures kept: enough for 60 a second.
+const KEPT: usize = 4;
+/// Nanoseconds between the pictures by which slow motion is told.
+const SLOW_INTERVAL: u64 = 295_000_000;
+/// The slowest pictures for which the learning time holds as it is; slower ones are learned from for longer.
+const LEARN_STEP: f32 = 4.0 / 45.0;
+/// Clearly foreground cells that a region needs.
+const MIN_STRONG: usize = 3;
+/// Foreground cells that a region needs.
+const MIN_WEAK: usize = 4;
+/// Above this share of foreground the background does not follow the light.
+const LEAK_BELOW: f32 = 0.04;
+/// Above this share of clear foreground it is another scene, not a thing in it.
+const OTHER_SCENE: f32 = 0.75;
+/// Seconds of another scene after which it is learned.
+const RELEARN_AFTER: f32 = 0.3;
+/// Cells around what moves that keep their background.
+const GUARD: usize = 2;
+
+/// Everything that is known of the pictures of one size.
+#[derive(Debug)]
+pub struct Model {
+    size: (usize, usize),
+    grid: Grid,
+    raster: Raster,
+    camera: Camera,
+    background: Background,
+    components: Components,
+    confirm: Confirm,
+    weak: Vec<u8>,
+    list: Vec<u32>,
+    frozen: Vec<u8>,
+    last_active: Vec<u64>,
+    history: VecDeque<(u64, Sight)>,
+    slow: Option<(u64, Sight)>,
+    spare: Sight,
+    /// Seconds learned so far, and pictures.
+    learned: (f32, u32),
+    /// Seconds, and pictures, of another scene so far.
+    other_scene: (f32, u32),
+}
+
+/// One picture while it is worked on.
+#[derive(Clone, Copy)]
+struct Moment<'a> {
+    tick: Tick,
+    look: Look,
+    limits: Thresholds,
+    config: &'a Config,
+    learning: bool,
+    /// Whether this picture makes the slow comparison.
+    slow: bool,
+}
+
+/// A group of foreground cells, measured.
+#[derive(Debug, Default)]
+struct Measure {
+    weak: usize,
+    strong: usize,
+    active: usize,
+    slow: usize,
+    peak: f32,
+    /// Sums of columns and rows of the foreground.
+    place: (usize, usize),
+    last_active: u64,
+    zones: ZoneSet,
+}
+
+impl Measure {
+    fn shape(&self) -> Shape {
+        let mean = |sum: usize| sum as f32 / self.weak.max(1) as f32;
+        Shape {
+            center: (mean(self.place.0), mean(self.place.1)),
+            cells: self.weak,
+        }
+    }
+}
+
+/// What is known of a moving thing beside its box.
+struct Facts {
+    peak: f32,
+    zones: ZoneSet,
+}
+
+impl Model {
+    /// Begins to learn with a first picture.
+    pub fn new(luma: Luma<'_>, config: &Config) -> Self {
+        let grid = Grid::for_picture(luma.width, luma.height);
+        let mut camera = Camera::new(grid);
+        camera.see(luma);
+        Self {
+            size: (luma.width, luma.height),
+            grid,
+            raster: Raster::new(
+                grid,
+                (luma.width, luma.height),
+                &config.masks,
+                &config.zones,
+            ),
+            background: Background::new(grid, camera.still()),
+            camera,
+            components: Components::new(grid),
+            confirm: Confirm::new(grid),
+            weak: vec![0; grid.padded_len()],
+            list: Vec::new(),
+            frozen: vec![0; grid.padded_len()],
+            last_active: vec![0; grid.len()],
+            history: VecDeque::with_capacity(KEPT + 1),
+            slow: None,
+            spare: Sight::default(),
+            learned: (0.0, 1),
+            other_scene: (0.0, 0),
+        }
+    }
+
+    /// Whether a picture has the size that was learned.
+    pub fn fits(&self, luma: Luma<'_>) -> bool {
+        self.size == (luma.width, luma.height)
+    }
+
+    /// Lays masks and zones over the grid again.
+    pub fn redraw(&mut self, config: &Config) {
+        self.raster = Raster::new(self.grid, self.size, &config.masks, &config.zones);
+    }
+
+    /// Forgets the last pictures, keeps the background.
+    pub fn interrupt(&mut self) {
+        self.history.clear();
+        self.slow = None;
+        self.confirm.clear();
+        self.other_scene = (0.0, 0);
+    }
+
+    /// Takes in the next picture.
+    pub fn process(&mut self, luma: Luma<'_>, tick: Tick, config: &Config) -> Outcome {
+        let limits = Thresholds::of(config.sensitivity);
+        self.camera.see(luma);
+        let look = self.camera.look(luma, &self.background);
+        let mut sight = std::mem::take(&mut self.spare);
+        self.compare(&mut sight, look, limits);
+        let moment = Moment {
+            tick,
+            look,
+            limits,
+            config,
+            learning: self.learned.0 < config.learn_ns as f32 / 1e9,
+            slow: self
+                .slow
+                .as_ref()
+                .is_none_or(|(at, _)| tick.now - at >= SLOW_INTERVAL),
+        };
+        let strong = self.count_strong(&sight, moment);
+        let outcome = if !moment.learning && strong > OTHER_SCENE {
+            self.other_scene = (self.other_scene.0 + tick.dt, self.other_scene.1 + 1);
+            if self.other_scene.0 > RELEARN_AFTER && self.other_scene.1 > 2 {
+                *self = Self::new(luma, config);
+                return Outcome {
+                    learning: true,
+                    ..Outcome::default()
+                };
+            }
+            Outcome::default()
+        } else {
+            self.other_scene = (0.0, 0);
+            let outcome = self.judge(&sight, moment);
+            self.update(&sight, moment, strong);
+            outcome
+        };
+        self.remember(sight, moment);
+        outcome
+    }
+
+    /// Fills `sight`, marks and lists the foreground.
+    fn compare(&mut self, sight: &mut Sight, look: Look, limits: Thresholds) {
+        let (still, shifted) = (self.camera.still(), self.camera.shifted(look));
+        let marks = Marks {
+            visible: self.raster.visible(),
+            threshold: limits.weak,
+            weak: &mut self.weak,
+        };
+        self.background.compare(still, shifted, look, sight, marks);
+        self.camera
+            .clear_outside(&mut sight.residual, &mut self.weak);
+        self.list.clear();
+        for (group, weak) in self.weak.as_chunks::<LANES>().0.iter().enumerate() {
+            // Nearly all groups are empty.
+            if u64::from_ne_bytes(*weak) != 0 {
+                let cells = (0..LANES).filter(|&l| weak[l] != 0);
+                self.list.extend(cells.map(|l| (group * LANES + l) as u32));
+            }
+        }
+        let (background, weak) = (&mut self.background, &mut self.weak);
+        self.list.retain(|&index| {
+            let k = index as usize;
+            let explained = background.explain(k, [still[k], shifted[k]], look, sight, limits.weak)
+                && background.excess(k, sight.residual[k], look.tolerance) <= limits.weak;
+            weak[k] = u8::from(!explained);
+            !explained
+        });
+    }
+
+    /// Share of the cells that nothing hides which are clearly foreground.
+    fn count_strong(&self, sight: &Sight, moment: Moment<'_>) -> f32 {
+        let visible = self.grid.len() - self.raster.hidden().len();
+        let strong = self.list.iter().filter(|&&index| {
+            let residual = sight.residual[index as usize];
+            self.background
+                .excess(index as usize, residual, moment.look.tolerance)
+                > moment.limits.strong
+        });
+        strong.count() as f32 / visible.max(1) as f32
+    }
+
+    /// Finds what moves; marks the cells around it as frozen.
+    fn judge(&mut self, sight: &Sight, moment: Moment<'_>) -> Outcome {
+        let Moment { tick, config, .. } = moment;
+        let mut components = std::mem::take(&mut self.components);
+        components.find(&self.list);
+        self.frozen.fill(0);
+        let beat = Beat {
+            dt: tick.dt,
+            confirm: (config.confirm_ns as f32 / 1e9).max(1e-3),
+            shaking: moment.look.shaking,
+        };
+        let min_weak = MIN_WEAK.max((config.min_area * self.grid.len() as f64).ceil() as usize);
+        let mut found = Vec::new();
+        let mut moving = 0;
+        for cells in components.groups() {
+            let mut measure = self.measure(cells, sight, moment);
+            let counts = measure.strong >= MIN_STRONG
+                && measure.weak >= min_weak
+                && measure.peak >= moment.limits.peak;
+            if !counts {
+                continue;
+            }
+            let deed = Deed {
+                active: measure.active,
+                slow: moment.slow.then_some(measure.slow),
+            };
+            let mut verdict = self.confirm.judge(cells, measure.shape(), deed, beat);
+            if verdict.slow && measure.slow >= MIN_ACTIVE {
+                self.touch_slow(cells, sight, moment);
+                measure.last_active = tick.now;
+            }
+            if verdict.confirmed && tick.now - measure.last_active > config.hold_ns {
+                self.confirm.expire();
+                verdict.confirmed = false;
+            }
+            if verdict.confirmed || measure.active >= MIN_ACTIVE {
+                self.freeze(cells);
+            }
+            let left_out =
+                config.zones_only && !config.zones.is_empty() && measure.zones.is_empty();
+            if verdict.confirmed && !moment.learning && !left_out {
+                moving += measure.weak;
+                found.extend(self.draw(cells, sight, &measure));
+            }
+        }
+        self.confirm.turn();
+        self.components = components;
+        Outcome {
+            learning: moment.learning,
+            regions: self.regions(found, moment.limits),
+            level: moving as f64 / self.grid.len() as f64,
+        }
+    }
+
+    fn measure(&mut self, cells: &[u32], sight: &Sight, moment: Moment<'_>) -> Measure {
+        let Moment {
+            tick, look, limits, ..
+        } = moment;
+        let mut measure = Measure::default();
+        let mut active_at = Vec::new();
+        let past = earlier(&self.history, tick.now);
+        let slow = self.slow.as_ref().filter(|_| moment.slow);
+        let changed = |k: usize, past: &Sight| {
+            self.background
+                .changed(k, sight, past, limits.active, look.tolerance)
+        };
+        for &index in cells {
+            let k = index as usize;
+            let active = past.is_some_and(|past| changed(k, past));
+            measure.active += usize::from(active);
+            if self.weak[k] == 0 {
+                continue;
+            }
+            let excess = self.background.excess(k, sight.residual[k], look.tolerance);
+            let (col, row) = self.grid.position(k);
+            measure.place = (measure.place.0 + col, measure.place.1 + row);
+            measure.weak += 1;
+            measure.strong += usize::from(excess > limits.strong);
+            measure.peak = measure.peak.max(excess);
+            measure.zones = measure.zones.with(self.raster.zones_at(k));
+            measure.slow += usize::from(slow.is_some_and(|(_, past)| changed(k, past)));
+            if active {
+                active_at.push(k);
+            }
+            measure.last_active = measure.last_active.max(self.last_active[k]);
+        }
+        if !active_at.is_empty() {
+            measure.last_active = tick.now;
+        }
+        for k in active_at {
+            self.last_active[k] = tick.now;
+        }
+        measure
+    }
+
+    /// Counts the slowly changing cells of a group as active now.
+    fn touch_slow(&mut self, cells: &[u32], sight: &Sight, moment: Moment<'_>) {
+        let Some((_, past)) = &self.slow else { return };
+        for &index in cells {
+            let k = index as usize;
+            let (active, tolerance) = (moment.limits.active, moment.look.tolerance);
+            if self.weak[k] != 0 && self.background.changed(k, sight, past, active, tolerance) {
+                self.last_active[k] = moment.tick.now;
+            }
+        }
+    }
+
+    fn freeze(&mut self, cells: &[u32]) {
+        for &index in cells {
+            for range in self.grid.around(index as usize, GUARD) {
+                self.frozen[range].fill(1);
+            }
+        }
+    }
+
+    fn draw(&self, cells: &[u32], sight: &Sight, measure: &Measure) -> Option<(CellBox, Facts)> {
+        let foreground = cells
+            .iter()
+            .map(|&index| index as usize)
+            .filter(|&k| self.weak[k] != 0);
+        let strengths = foreground.map(|k| {
+            let (col, row) = self.grid.position(k);
+            (col, row, sight.residual[k].abs())
+        });
+        let facts = Facts {
+            peak: measure.peak,
+            zones: measure.zones,
+        };
+        Some((fitted_box(strengths)?, facts))
+    }
+
+    fn regions(&self, found: Vec<(CellBox, Facts)>, limits: Thresholds) -> Vec<Region> {
+        let merged = merge(found, |a, b| {
+            a.peak = a.peak.max(b.peak);
+            a.zones = a.zones.with(b.zones);
+        });
+        let share =
+            |cells: f32, size: usize| f64::from(cells) * self.grid.cell as f64 / size as f64;
+        let (width, height) = self.size;
+        merged
+            .into_iter()
+            .map(|(at, facts)| Region {
+                bbox: BBox::clamped(
+                    share(at.x0, width),
+                    share(at.y0, height),
+                    share(at.x1 - at.x0, width),
+                    share(at.y1 - at.y0, height),
+                ),
+                score: f64::from(facts.peak / (facts.peak + limits.peak)),
+                zones: facts.zones,
+            })
+            .collect()
+    }
+
+    fn update(&mut self, sight: &Sight, moment: Moment<'_>, strong: f32) {
+        let Moment {
+            tick,
+            look,
+            limits,
+            learning,
+            ..
+        } = moment;
+        let scene = Scene {
+            sight,
+            past: earlier(&self.history, tick.now),
+            weak: &self.weak,
+            list: &self.list,
+            frozen: &self.frozen,
+            visible: self.raster.visible(),
+        };
+        let pace = Pace {
+            dt: tick.dt,
+            learned: learning.then_some(self.learned.1),
+            leak: learning || strong < LEAK_BELOW,
+        };
+        let leaked = self.background.update(scene, look, pace, limits.active);
+        self.background
+            .adopt(self.raster.hidden(), self.camera.still(), look.change);
+        self.camera.leaked(leaked);
+        if learning {
+            let step = tick.dt.min(LEARN_STEP).max(tick.dt / 8.0);
+            self.learned = (self.learned.0 + step, self.learned.1.saturating_add(1));
+        }
+    }
+
+    /// Keeps the picture for those that come, and its memory for the next one.
+    fn remember(&mut self, sight: Sight, moment: Moment<'_>) {
+        let now = moment.tick.now;
+        if moment.slow {
+            let (_, mut kept) = self.slow.take().unwrap_or_default();
+            kept.residual.clone_from(&sight.residual);
+            kept.unshifted.clone_from(&sight.unshifted);
+            self.slow = Some((now, kept));
+        }
+        self.history.push_back((now, sight));
+        if self.history.len() > KEPT {
+            self.spare = self
+                .history
+                .pop_front()
+                .map(|(_, sight)| sight)
+                .unwrap_or_default();
+        }
+    }
+}
+
+/// The earlier picture by which activity is told: the latest that is not too recent.
+fn earlier(history: &VecDeque<(u64, Sight)>, now: u64) -> Option<&Sight> {
+    let old_enough = history.iter().rev().find(|(at, _)| now - at >= MIN_AGE);
+    old_enough.or(history.front()).map(|(_, sight)| sight)
+}
