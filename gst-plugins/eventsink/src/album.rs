@@ -67,21 +67,23 @@ impl Album {
     /// Waits until everything handed over is written.
     pub fn settle(&self) {
         let (done, wait) = sync_channel(1);
-        // An error means that the thread is gone: then nothing is left to wait for.
-        if let Some(jobs) = &self.jobs
-            && jobs.send(Job::Answer(done)).is_ok()
-            && wait.recv().is_err()
-        {}
+        let asked = self
+            .jobs
+            .as_ref()
+            .is_some_and(|jobs| jobs.send(Job::Answer(done)).is_ok());
+        if asked {
+            // An error means that the thread is gone: then nothing is left to wait for.
+            wait.recv().ok();
+        }
     }
 }
 
 impl Drop for Album {
     fn drop(&mut self) {
         self.jobs = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            // Its panic was printed by then; there is nobody left to tell.
+        if let Some(thread) = self.thread.take() {
+            // If it panicked that was printed by then; there is nobody left to tell.
+            thread.join().ok();
         }
     }
 }
@@ -98,9 +100,8 @@ fn work(folder: &Path, jobs: &Receiver<Job>, report: impl FnOnce(String)) {
                 }
             }
             Job::Answer(done) => {
-                if done.send(()).is_err() {
-                    // Whoever asked went away.
-                }
+                // An error means that whoever asked went away.
+                done.send(()).ok();
             }
         }
     }
@@ -109,4 +110,38 @@ fn work(folder: &Path, jobs: &Receiver<Job>, report: impl FnOnce(String)) {
 fn write(folder: &Path, id: &str, shot: &Thumbnail) -> io::Result<()> {
     let jpeg = shot.to_jpeg().map_err(io::Error::other)?;
     write_atomically(folder, id, &jpeg)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    #[test]
+    fn pictures_are_there_when_it_settles_and_a_failure_is_told_once() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("shots");
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let ear = Arc::clone(&heard);
+        let album = Album::open(&folder, move |text| ear.lock().unwrap().push(text)).unwrap();
+        let shot = Arc::new(Thumbnail {
+            width: 2,
+            height: 1,
+            rgb: vec![0, 0, 0, 255, 255, 255],
+        });
+        // More than the queue holds: who is patient loses nothing.
+        for index in 0..3 * QUEUE {
+            assert!(album.put(&index.to_string(), Arc::clone(&shot), true));
+        }
+        album.settle();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 3 * QUEUE);
+        fs::remove_dir_all(&folder).unwrap();
+        for id in ["a", "b"] {
+            assert!(album.put(id, Arc::clone(&shot), true));
+        }
+        drop(album);
+        let heard = heard.lock().unwrap();
+        assert_eq!(heard.len(), 1);
+        assert!(heard[0].contains("cannot write a.jpg"), "{heard:?}");
+    }
 }

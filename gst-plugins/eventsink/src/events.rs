@@ -4,6 +4,8 @@
 //! is longer ago than a gap **and** a later picture shows that the subject is gone: one without motion, or one at
 //! which the model looked. So a slow picture rate alone, or a model that did not run, closes nothing.
 
+use std::collections::VecDeque;
+
 use nvr_contract::BBox;
 use nvr_contract::event::{Change, Event, Kind};
 use nvr_contract::face::Identity;
@@ -18,6 +20,8 @@ use crate::live::{Key, Live, Stage, Touch};
 pub const OPEN_LIMIT: usize = 256;
 /// The most subjects remembered, candidates and those closed for want of room included.
 const LIVE_LIMIT: usize = 1024;
+/// The most pictures kept at a time; those of the longest waiting events go first.
+const SHOT_LIMIT: usize = 32;
 /// The shortest time between two updates of one event.
 const UPDATE_NS: u64 = 1_000_000_000;
 /// After a hole this long, or a step this far back, everything begins anew.
@@ -100,6 +104,8 @@ pub struct Events<P> {
     /// Counts pictures, and subjects for their ids.
     pictures: u64,
     subjects: u64,
+    /// Numbers of the latest pictures that were kept.
+    shots: VecDeque<u64>,
     /// Pictures looked at since everything began anew.
     looks: u64,
     opened: u64,
@@ -113,6 +119,7 @@ impl<P> Default for Events<P> {
             last_ns: None,
             pictures: 0,
             subjects: 0,
+            shots: VecDeque::new(),
             looks: 0,
             opened: 0,
             closed: 0,
@@ -165,6 +172,9 @@ impl<P: Clone> Events<P> {
         }
         for sight in &picture.sights {
             self.take_sight(config, picture, now, sight, &mut shoot);
+        }
+        if let Some(Some(_)) = shot {
+            self.bound_shots();
         }
         let moving = picture.motion.as_ref().is_some_and(|m| m.moving);
         let quiet = picture
@@ -285,7 +295,18 @@ impl<P: Clone> Events<P> {
         };
         let live = &mut self.lives[index];
         if live.touch(picture, now, self.pictures, touch) && live.stage != Stage::Spent {
-            live.keep(shoot());
+            live.keep(self.pictures, shoot());
+        }
+    }
+
+    fn bound_shots(&mut self) {
+        self.shots.push_back(self.pictures);
+        if self.shots.len() > SHOT_LIMIT {
+            self.shots.pop_front();
+            let oldest = self.shots.front().copied().unwrap_or(self.pictures);
+            for live in &mut self.lives {
+                live.let_go(oldest);
+            }
         }
     }
 

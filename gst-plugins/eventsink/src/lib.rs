@@ -6,6 +6,7 @@ mod live;
 pub mod album;
 pub mod event_id;
 pub mod lines;
+mod outlet;
 pub mod thumbnail;
 
 mod eventsink;

@@ -69,8 +69,8 @@ pub(crate) struct Live<P> {
     zones: Vec<String>,
     identity: Option<Identity>,
     model: Option<String>,
-    /// The best picture, until it is handed out.
-    shot: Option<P>,
+    /// The best picture, until it is handed out, and that picture's number.
+    shot: Option<(u64, P)>,
     /// Whether there is something new to say, and when something was said last.
     pub(crate) news: bool,
     pub(crate) said_ns: u64,
@@ -174,8 +174,19 @@ impl<P> Live<P> {
         self.last_picture == serial
     }
 
-    pub(crate) fn keep(&mut self, shot: Option<P>) {
-        self.shot = shot.or(self.shot.take());
+    /// Keeps the picture with this number as the best one.
+    pub(crate) fn keep(&mut self, serial: u64, shot: Option<P>) {
+        if let Some(shot) = shot {
+            self.shot = Some((serial, shot));
+        }
+    }
+
+    /// Lets go of a picture that is older than the one with this number; the next sighting is the best one then.
+    pub(crate) fn let_go(&mut self, serial: u64) {
+        if self.shot.as_ref().is_some_and(|(taken, _)| *taken < serial) {
+            self.shot = None;
+            self.quality = -1.0;
+        }
     }
 
     /// What is said now, with the best picture if it was not handed out yet.
@@ -210,7 +221,7 @@ impl<P> Live<P> {
             model: self.model.clone(),
             pipeline: pipeline.map(str::to_owned),
         };
-        (event, self.shot.take())
+        (event, self.shot.take().map(|(_, shot)| shot))
     }
 
     /// The label of most pictures; of two, the one that came first.

@@ -499,6 +499,24 @@ fn a_crowd_opens_a_bounded_number_once() {
     assert_eq!(told[OPEN_LIMIT].event.track_id, Some(0));
 }
 
+#[test]
+fn pictures_kept_are_bounded_whatever_waits() {
+    // Each picture shows another candidate, which is never confirmed: all want their picture kept.
+    let mut events = Events::default();
+    let held = std::rc::Rc::new(());
+    for step in 0..500u64 {
+        let picture = picture(&format!("{} ran person?{step} dog?{step}", step * 5));
+        let mut shoot = || Some(std::rc::Rc::clone(&held));
+        assert!(events.step(&config(), &picture, &mut shoot).is_empty());
+        assert!(std::rc::Rc::strong_count(&held) <= 1 + 2 * 32);
+    }
+    // Who waited too long for its picture to be kept gets the next one.
+    let last = picture("2500 ran person#1 person#499");
+    let told = events.step(&config(), &last, &mut || Some(std::rc::Rc::clone(&held)));
+    assert_eq!(told.len(), 2);
+    assert!(told.iter().all(|told| told.shot.is_some()));
+}
+
 fn any_row() -> impl Strategy<Value = String> {
     let sight = prop_oneof![
         Just(String::new()),

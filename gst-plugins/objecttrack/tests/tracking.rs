@@ -373,9 +373,9 @@ fn pets_pedestrians_keep_their_ids() {
     // (missed share, jitter share, every n-th picture, most switches, least MOTA)
     for (dropout, jitter, every, switches, mota) in [
         (0.0, 0.0, 1, 4, 0.98),
-        (0.1, 0.05, 1, 20, 0.84),
-        (0.2, 0.08, 1, 40, 0.70),
-        (0.1, 0.05, 2, 30, 0.80),
+        (0.1, 0.05, 1, 14, 0.86),
+        (0.2, 0.08, 1, 35, 0.72),
+        (0.1, 0.05, 2, 14, 0.84),
         (0.1, 0.05, 5, 60, 0.65),
     ] {
         let figures = run(&scene, 100 * MS, 768.0 / 576.0, dropout, jitter, every);

@@ -1,6 +1,5 @@
 //! Glue: properties, events and buffers around [`crate::events`].
 
-use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use gst::glib;
@@ -9,14 +8,12 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
-use nvr_contract::event::Change;
 use nvr_contract::wallclock::WallClock;
 use nvr_contract::{Message, stats};
 
 use super::gather;
-use crate::album::Album;
 use crate::events::{Config, Events, Told};
-use crate::lines::Lines;
+use crate::outlet::Outlet;
 use crate::thumbnail::Thumbnail;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -68,15 +65,6 @@ struct State {
     frames_in: u64,
     bytes_written: u64,
     thumbnails_dropped: u64,
-}
-
-/// Where events go besides the bus.
-#[derive(Debug)]
-struct Outlet {
-    lines: Option<Lines>,
-    album: Option<Album>,
-    /// Whether a failure to write was told.
-    warned: bool,
 }
 
 /// Lock order: state, settings, outlet; none is held while another is waited for. The outlet is taken out of its
@@ -174,37 +162,19 @@ impl EventSink {
     }
 
     fn open_outlet(&self, settings: &Settings) -> Result<Outlet, gst::ErrorMessage> {
-        let lines = match &settings.location {
-            None => None,
-            Some(location) => Some(Lines::open(location, settings.truncate).map_err(|error| {
-                gst::error_msg!(
-                    gst::ResourceError::OpenWrite,
-                    ("Cannot write events to {location:?} ({error}): set location to a file in a folder that can be written")
-                )
-            })?),
-        };
-        let album = match &settings.thumbnails {
-            None => None,
-            Some(folder) => {
-                let element = self.obj().downgrade();
-                let report = move |text: String| {
-                    if let Some(element) = element.upgrade() {
-                        gst::element_warning!(element, gst::ResourceError::Write, ("{text}"));
-                    }
-                };
-                Some(Album::open(Path::new(folder), report).map_err(|error| {
-                    gst::error_msg!(
-                        gst::ResourceError::OpenWrite,
-                        ("Cannot write thumbnails to {folder:?} ({error}): set thumbnails to a folder that can be written")
-                    )
-                })?)
+        let element = self.obj().downgrade();
+        let report = move |text: String| {
+            if let Some(element) = element.upgrade() {
+                gst::element_warning!(element, gst::ResourceError::Write, ("{text}"));
             }
         };
-        Ok(Outlet {
-            lines,
-            album,
-            warned: false,
-        })
+        Outlet::open(
+            settings.location.as_deref(),
+            settings.truncate,
+            settings.thumbnails.as_deref(),
+            report,
+        )
+        .map_err(|error| gst::error_msg!(gst::ResourceError::OpenWrite, ("{error}")))
     }
 
     /// Thumbnails, lines, then messages: who hears the message finds the line.
@@ -214,32 +184,19 @@ impl EventSink {
         }
         let outlet = self.outlet().take();
         if let Some(mut outlet) = outlet {
-            let (mut bytes, mut dropped) = (0, 0);
-            for Told { event, shot } in told {
-                if let (Some(album), Some(shot)) = (&outlet.album, shot) {
-                    let last = event.change == Change::Closed;
-                    dropped += u64::from(!album.put(&event.id, shot.clone(), last));
-                }
-                match outlet.lines.as_mut().map(|l| l.write(&event.to_json())) {
-                    None => {}
-                    Some(Ok(written)) => bytes += written as u64,
-                    Some(Err(error)) if !outlet.warned => {
-                        outlet.warned = true;
-                        gst::element_imp_warning!(
-                            self,
-                            gst::ResourceError::Write,
-                            ("Cannot write an event, going on without: {error}")
-                        );
-                    }
-                    Some(Err(error)) => {
-                        gst::debug!(CAT, imp = self, "event not written: {error}");
-                    }
-                }
-            }
+            let written = outlet.write(told);
             *self.outlet() = Some(outlet);
             let mut state = self.state();
-            state.bytes_written += bytes;
-            state.thumbnails_dropped += dropped;
+            state.bytes_written += written.bytes;
+            state.thumbnails_dropped += written.dropped;
+            drop(state);
+            if let Some(error) = written.first_error {
+                gst::element_imp_warning!(
+                    self,
+                    gst::ResourceError::Write,
+                    ("Cannot write an event, going on without: {error}")
+                );
+            }
         }
         let obj = self.obj();
         for Told { event, .. } in told {
@@ -382,9 +339,7 @@ impl BaseSinkImpl for EventSink {
                 self.finish();
                 let outlet = self.outlet().take();
                 if let Some(outlet) = outlet {
-                    if let Some(album) = &outlet.album {
-                        album.settle();
-                    }
+                    outlet.settle();
                     *self.outlet() = Some(outlet);
                 }
             }
