@@ -19,12 +19,23 @@ const AUDIO_PATIENCE: Duration = Duration::from_millis(500);
 /// How long audio that is ahead waits for pictures before the oldest of it is dropped.
 const VIDEO_PATIENCE: Duration = Duration::from_secs(2);
 /// How far audio may be ahead of the pictures, nanoseconds.
-const AUDIO_AHEAD_NS: u64 = 2_000_000_000;
+const AUDIO_AHEAD_NS: i64 = 2_000_000_000;
 /// What an AAC packet lasts when it does not say it: 1024 samples.
 const AAC_SAMPLES: u64 = 1024;
 
 /// Something of the audio pad that waits for its pictures.
 pub(super) enum Sound {
+    Track(AudioTrack),
+    Packet {
+        /// Running time, nanoseconds: the one time that two pads have in common.
+        running_ns: i64,
+        duration_ns: u64,
+        data: Data,
+    },
+}
+
+/// Audio in the time of the video pad.
+enum Heard {
     Track(AudioTrack),
     Packet(Packet<Data>),
 }
@@ -45,8 +56,10 @@ pub(super) struct Flow {
 struct PadFlow {
     flushing: bool,
     eos: bool,
-    /// Up to where data has come, nanoseconds.
-    position_ns: Option<u64>,
+    /// Up to where data has come, running time in nanoseconds.
+    position_ns: Option<i64>,
+    /// What makes running time of a PTS, nanoseconds.
+    shift_ns: i64,
     /// Whether the other pad has given up waiting for this one.
     late: bool,
 }
@@ -82,24 +95,25 @@ impl SegmentRecorder {
             gst::log!(CAT, imp = self, "ignoring an empty buffer");
             return Ok(gst::FlowSuccess::Ok);
         }
-        let sounds = self.wait_for_audio(raw.pts_ns.or(raw.dts_ns))?;
+        let heard = self.wait_for_audio(raw.pts_ns.or(raw.dts_ns))?;
         let Ok(data) = buffer.into_mapped_buffer_readable() else {
             gst::warning!(CAT, imp = self, "dropping a buffer that cannot be mapped");
             return Ok(gst::FlowSuccess::Ok);
         };
         self.record(|recorder| {
-            push_sounds(recorder, sounds);
+            push_heard(recorder, heard);
             recorder.push_video(raw, key, data, system_unix_us);
         });
         Ok(gst::FlowSuccess::Ok)
     }
 
     /// Waits until audio has come up to `pts_ns`, unless there is none or it is late; takes what has come.
-    fn wait_for_audio(&self, pts_ns: Option<u64>) -> Result<VecDeque<Sound>, gst::FlowError> {
+    fn wait_for_audio(&self, pts_ns: Option<u64>) -> Result<Vec<Heard>, gst::FlowError> {
         let linked = lock(&self.audio_pad).is_some();
         let mut flow = lock(&self.flow);
-        if pts_ns.is_some() {
-            flow.video.position_ns = pts_ns;
+        let position_ns = pts_ns.map(|pts| flow.video.running(pts));
+        if position_ns.is_some() {
+            flow.video.position_ns = position_ns;
         }
         flow.video.late = false;
         self.progress.notify_all();
@@ -111,9 +125,9 @@ impl SegmentRecorder {
                 return Err(gst::FlowError::Eos);
             }
             let audio = &flow.audio;
-            let behind = audio.position_ns < pts_ns;
+            let behind = audio.position_ns < position_ns;
             if !linked || audio.eos || audio.flushing || audio.late || !behind {
-                return Ok(std::mem::take(&mut flow.waiting));
+                return Ok(flow.take_waiting());
             }
             let (again, timeout) = self
                 .progress
@@ -145,8 +159,8 @@ impl SegmentRecorder {
         let Ok(data) = buffer.into_mapped_buffer_readable() else {
             return Ok(gst::FlowSuccess::Ok);
         };
-        let end = pts_ns.saturating_add(duration_ns);
         let mut flow = lock(&self.flow);
+        let running_ns = flow.audio.running(pts_ns);
         loop {
             if flow.stopping || flow.audio.flushing {
                 return Err(gst::FlowError::Flushing);
@@ -159,7 +173,7 @@ impl SegmentRecorder {
                 .position_ns
                 .unwrap_or(0)
                 .saturating_add(AUDIO_AHEAD_NS);
-            let ahead = pts_ns > allowed && flow.waiting_ns(pts_ns) > AUDIO_AHEAD_NS;
+            let ahead = running_ns > allowed && flow.waiting_ns(running_ns) > AUDIO_AHEAD_NS;
             if !ahead || flow.video.eos {
                 break;
             }
@@ -177,12 +191,12 @@ impl SegmentRecorder {
                 flow.video.late = true;
             }
         }
-        flow.waiting.push_back(Sound::Packet(Packet {
-            pts_ns,
+        flow.waiting.push_back(Sound::Packet {
+            running_ns,
             duration_ns,
             data,
-        }));
-        flow.audio.position_ns = Some(end);
+        });
+        flow.audio.position_ns = Some(running_ns.saturating_add_unsigned(duration_ns));
         flow.audio.late = false;
         drop(flow);
         self.progress.notify_all();
@@ -216,7 +230,9 @@ impl SegmentRecorder {
                 self.flush(|flow| flow.video.eos = true);
                 self.end_if_all_ended(event.seqnum());
             }
-            EventView::Segment(segment) => return self.check_format(segment.segment()),
+            EventView::Segment(segment) => {
+                return self.set_segment(segment.segment(), |flow| &mut flow.video);
+            }
             _ => return gst::Pad::event_default(pad, Some(&*self.obj()), event),
         }
         true
@@ -237,7 +253,9 @@ impl SegmentRecorder {
             EventView::Gap(gap) => {
                 let (start, duration) = gap.get();
                 let end = start.saturating_add(duration.unwrap_or_default());
-                self.flush(|flow| flow.audio.position_ns = Some(end.nseconds()));
+                self.flush(|flow| {
+                    flow.audio.position_ns = Some(flow.audio.running(end.nseconds()));
+                });
             }
             EventView::StreamStart(_) => lock(&self.flow).audio.eos = false,
             EventView::FlushStart(_) => self.flush(|flow| flow.audio.flushing = true),
@@ -250,7 +268,9 @@ impl SegmentRecorder {
                 self.flush(|flow| flow.audio.eos = true);
                 self.end_if_all_ended(event.seqnum());
             }
-            EventView::Segment(segment) => return self.check_format(segment.segment()),
+            EventView::Segment(segment) => {
+                return self.set_segment(segment.segment(), |flow| &mut flow.audio);
+            }
             _ => return gst::Pad::event_default(pad, Some(&*self.obj()), event),
         }
         true
@@ -267,11 +287,21 @@ impl SegmentRecorder {
         false
     }
 
-    fn check_format(&self, segment: &gst::Segment) -> bool {
-        if segment.format() == gst::Format::Time {
-            return true;
-        }
-        self.refuse("the stream is not timed; put a parser before the recorder")
+    fn set_segment(
+        &self,
+        segment: &gst::Segment,
+        pad: impl FnOnce(&mut Flow) -> &mut PadFlow,
+    ) -> bool {
+        let Some(segment) = segment.downcast_ref::<gst::ClockTime>() else {
+            return self.refuse("the stream is not timed; put a parser before the recorder");
+        };
+        let ns = |time: Option<gst::ClockTime>| {
+            i64::try_from(time.map_or(0, gst::ClockTime::nseconds)).unwrap_or(i64::MAX)
+        };
+        let before = ns(segment.start()).saturating_add(ns(segment.offset()));
+        let shift_ns = ns(segment.base()).saturating_sub(before);
+        self.flush(|flow| pad(flow).shift_ns = shift_ns);
+        true
     }
 
     /// Closes the file and says so once no pad has anything more.
@@ -289,27 +319,54 @@ impl SegmentRecorder {
 
     /// Gives the recorder the audio that no picture has fetched.
     pub(super) fn write_waiting_audio(&self) {
-        let sounds = std::mem::take(&mut lock(&self.flow).waiting);
-        self.with_recorder(|recorder| push_sounds(recorder, sounds));
+        let heard = lock(&self.flow).take_waiting();
+        self.with_recorder(|recorder| push_heard(recorder, heard));
     }
 }
 
 impl Flow {
-    /// How much audio waits, up to `pts_ns`.
-    fn waiting_ns(&self, pts_ns: u64) -> u64 {
+    /// How much audio waits, up to `running_ns`.
+    fn waiting_ns(&self, running_ns: i64) -> i64 {
         let first = self.waiting.iter().find_map(|sound| match sound {
-            Sound::Packet(packet) => Some(packet.pts_ns),
+            Sound::Packet { running_ns, .. } => Some(*running_ns),
             Sound::Track(_) => None,
         });
-        first.map_or(0, |first| pts_ns.saturating_sub(first))
+        first.map_or(0, |first| running_ns.saturating_sub(first))
+    }
+
+    /// The audio that waits, with the time stamps that pictures have at the same time.
+    fn take_waiting(&mut self) -> Vec<Heard> {
+        let shift_ns = self.video.shift_ns;
+        let heard = self.waiting.drain(..).filter_map(|sound| match sound {
+            Sound::Track(track) => Some(Heard::Track(track)),
+            Sound::Packet {
+                running_ns,
+                duration_ns,
+                data,
+            } => Some(Heard::Packet(Packet {
+                // What is before the first possible picture has no place.
+                pts_ns: u64::try_from(running_ns.saturating_sub(shift_ns)).ok()?,
+                duration_ns,
+                data,
+            })),
+        });
+        heard.collect()
     }
 }
 
-fn push_sounds(recorder: &mut Recorder<Data>, sounds: VecDeque<Sound>) {
-    for sound in sounds {
-        match sound {
-            Sound::Track(track) => recorder.set_audio(Some(track)),
-            Sound::Packet(packet) => recorder.push_audio(packet),
+impl PadFlow {
+    fn running(&self, pts_ns: u64) -> i64 {
+        i64::try_from(pts_ns)
+            .unwrap_or(i64::MAX)
+            .saturating_add(self.shift_ns)
+    }
+}
+
+fn push_heard(recorder: &mut Recorder<Data>, heard: Vec<Heard>) {
+    for heard in heard {
+        match heard {
+            Heard::Track(track) => recorder.set_audio(Some(track)),
+            Heard::Packet(packet) => recorder.push_audio(packet),
         }
     }
 }

@@ -6,12 +6,12 @@ use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use nvr_contract::{Message, stats};
+use nvr_contract::stats;
 
 use super::flow::Flow;
 use super::outbox::{Mail, Outbox};
 use super::{Mode, Sync, caps};
-use crate::recorder::{Config, Notice, Recorder, SyncPolicy};
+use crate::recorder::{Config, Recorder, SyncPolicy};
 use crate::writer::Disk;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -90,7 +90,7 @@ pub struct SegmentRecorder {
     /// Wakes whichever of the two pads waits for the other.
     pub(super) progress: Condvar,
     recorder: Mutex<Option<Recorder<Data>>>,
-    outbox: Outbox,
+    pub(super) outbox: Outbox,
     pub(super) video_pad: gst::Pad,
     pub(super) audio_pad: Mutex<Option<gst::Pad>>,
 }
@@ -143,45 +143,6 @@ impl SegmentRecorder {
             recorder.set_durations(segment, fragment);
             work(recorder);
         });
-    }
-
-    /// Says that everything is written.
-    pub(super) fn post_eos(&self, seqnum: gst::Seqnum) {
-        self.outbox.put([Mail::Eos(seqnum)]);
-        self.outbox.post(|mail| self.post(mail));
-    }
-
-    fn post(&self, mail: Mail) {
-        let element = self.obj();
-        let structure = match mail {
-            Mail::Eos(seqnum) => {
-                let eos = gst::message::Eos::builder().src(&*element).seqnum(seqnum);
-                return self.deliver(eos.build());
-            }
-            Mail::Notice(Notice::Opened(opened)) => {
-                gst::info!(CAT, imp = self, "opened {}", opened.location);
-                opened.to_structure()
-            }
-            Mail::Notice(Notice::Fragment(fragment)) => fragment.to_structure(),
-            Mail::Notice(Notice::Closed(closed)) => {
-                let (location, frames) = (&closed.location, closed.frames);
-                gst::info!(CAT, imp = self, "closed {location}, {frames} pictures");
-                closed.to_structure()
-            }
-            Mail::Notice(Notice::Gap(gap)) => {
-                let (reason, detail) = (gap.reason, gap.detail.as_deref().unwrap_or(""));
-                gst::warning!(CAT, imp = self, "gap: {reason} {detail}");
-                gap.to_structure()
-            }
-        };
-        let message = gst::message::Element::builder(structure).src(&*element);
-        self.deliver(message.build());
-    }
-
-    fn deliver(&self, message: gst::Message) {
-        if let Err(error) = self.obj().post_message(message) {
-            gst::debug!(CAT, imp = self, "nobody listens: {error}");
-        }
     }
 
     /// A folder that cannot be made is a mistake in the configuration, so it is found at once.

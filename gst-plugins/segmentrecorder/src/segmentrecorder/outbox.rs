@@ -3,6 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use nvr_contract::Message;
+
+use super::imp::{CAT, SegmentRecorder};
 use crate::recorder::Notice;
 
 /// What can be posted.
@@ -45,6 +50,47 @@ impl Outbox {
             content = self.lock();
         }
         content.posting = false;
+    }
+}
+
+impl SegmentRecorder {
+    /// Says that everything is written.
+    pub(super) fn post_eos(&self, seqnum: gst::Seqnum) {
+        self.outbox.put([Mail::Eos(seqnum)]);
+        self.outbox.post(|mail| self.post(mail));
+    }
+
+    pub(super) fn post(&self, mail: Mail) {
+        let element = self.obj();
+        let structure = match mail {
+            Mail::Eos(seqnum) => {
+                let eos = gst::message::Eos::builder().src(&*element).seqnum(seqnum);
+                return self.deliver(eos.build());
+            }
+            Mail::Notice(Notice::Opened(opened)) => {
+                gst::info!(CAT, imp = self, "opened {}", opened.location);
+                opened.to_structure()
+            }
+            Mail::Notice(Notice::Fragment(fragment)) => fragment.to_structure(),
+            Mail::Notice(Notice::Closed(closed)) => {
+                let (location, frames) = (&closed.location, closed.frames);
+                gst::info!(CAT, imp = self, "closed {location}, {frames} pictures");
+                closed.to_structure()
+            }
+            Mail::Notice(Notice::Gap(gap)) => {
+                let (reason, detail) = (gap.reason, gap.detail.as_deref().unwrap_or(""));
+                gst::warning!(CAT, imp = self, "gap: {reason} {detail}");
+                gap.to_structure()
+            }
+        };
+        let message = gst::message::Element::builder(structure).src(&*element);
+        self.deliver(message.build());
+    }
+
+    fn deliver(&self, message: gst::Message) {
+        if let Err(error) = self.obj().post_message(message) {
+            gst::debug!(CAT, imp = self, "nobody listens: {error}");
+        }
     }
 }
 
