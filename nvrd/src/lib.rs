@@ -1,1 +1,14 @@
-//! A network video recorder: one declarative pipeline per camera, recorded without loss.
+//! The recorder as a library: what the program and its tests are made of.
+//!
+//! The modules stand in the order the data flows; [`app`] connects them.
+#![warn(missing_docs, unreachable_pub)]
+
+pub mod cli;
+pub mod config;
+pub mod app;
+pub mod plugins;
+pub mod storage;
+pub mod recovery;
+pub mod cameras;
+pub mod ingest;
+pub mod api;

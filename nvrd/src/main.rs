@@ -1,3 +1,7 @@
-//! The program: arguments to subcommands.
+//! The program: hands its arguments to the library and turns the outcome into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nvrd::cli::main()
+}

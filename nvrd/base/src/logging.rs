@@ -1,5 +1,7 @@
 //! Sets up the log of the program: text or JSON on standard error, filtered by one variable.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -17,9 +19,11 @@ pub enum LogFormat {
 /// A second call in one process has no effect: tests start the daemon many times.
 pub fn init(format: LogFormat, filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(colour)
         .with_target(false);
     let started = match format {
         LogFormat::Text => builder.try_init(),

@@ -214,6 +214,7 @@ pub struct Restream {
     main_loop: glib::MainLoop,
     thread: Option<JoinHandle<()>>,
     taps: Taps,
+    mounted: Mutex<Vec<Slug>>,
     address: SocketAddr,
 }
 
@@ -262,6 +263,7 @@ impl Restream {
             main_loop,
             thread: Some(thread),
             taps,
+            mounted: Mutex::default(),
             address,
         })
     }
@@ -271,22 +273,20 @@ impl Restream {
         self.address
     }
 
-    /// Offers a camera at `/<name>`.
-    pub fn mount(&self, camera: &Slug) {
-        let factory: CameraFactory = glib::Object::new();
-        *factory
-            .imp()
-            .tap
-            .lock()
-            .expect("no holder of this lock panics") = Some(self.taps.obtain(camera));
-        factory.set_shared(true);
-        factory.set_latency(0);
-        self.mounts.add_factory(&format!("/{camera}"), factory);
-    }
-
-    /// Offers a camera no longer; its viewers see the end when its tap goes.
-    pub fn unmount(&self, camera: &Slug) {
-        self.mounts.remove_factory(&format!("/{camera}"));
+    /// Offers exactly these cameras, each at `/<name>`; viewers of others see the end when the tap goes.
+    pub fn set_mounts(&self, cameras: &[Slug]) {
+        let mut mounted = self.mounted.lock().expect("no holder of this lock panics");
+        for gone in mounted.iter().filter(|name| !cameras.contains(name)) {
+            self.mounts.remove_factory(&format!("/{gone}"));
+        }
+        for name in cameras.iter().filter(|name| !mounted.contains(name)) {
+            let factory: CameraFactory = glib::Object::new();
+            *factory.imp().tap.lock().expect("no holder of this lock panics") = Some(self.taps.obtain(name));
+            factory.set_shared(true);
+            factory.set_latency(0);
+            self.mounts.add_factory(&format!("/{name}"), factory);
+        }
+        *mounted = cameras.to_vec();
     }
 }
 

@@ -246,8 +246,8 @@ impl Camera {
         match &what {
             What::Source(change) => self.on_source(change),
             What::Gap(gap) => self.on_gap(gap),
+            // A file that is closed is followed by the next one; it is trouble that ends a recording.
             What::SegmentOpened(_) => self.set_recording(true),
-            What::SegmentClosed(_) => self.set_recording(false),
             _ => {}
         }
         self.notify(what);
@@ -273,12 +273,16 @@ impl Camera {
                 let reason = change.reason.unwrap_or(LossReason::Ended);
                 let detail = change.detail.clone().unwrap_or_else(|| reason.to_string());
                 self.problems.source = Some((reason, detail));
+                self.set_recording(false);
             }
         }
         self.show_health();
     }
 
     fn on_gap(&mut self, gap: &Gap) {
+        if gap.end_unix_us.is_none() {
+            self.set_recording(false);
+        }
         self.problems.disk = match gap.end_unix_us {
             Some(_) => None,
             None => gap.detail.clone().or_else(|| Some(gap.reason.to_string())),

@@ -10,9 +10,9 @@ use super::Input;
 use crate::assemble::Assembled;
 
 /// How long the end of the stream may take to reach every sink.
-const FLUSH: Duration = Duration::from_secs(4);
+const FLUSH: Duration = Duration::from_secs(3);
 /// How long the elements may take to stop.
-const STOP: Duration = Duration::from_secs(4);
+const STOP: Duration = Duration::from_secs(3);
 
 /// A pipeline that is being stopped.
 pub(super) struct Teardown {

@@ -1,0 +1,558 @@
+//! The one door by which cameras change: validate, store, and hand the whole desired state to the supervisor.
+//!
+//! Cameras of the configuration file are read-only here; those made over REST live in the store.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nvr_base::{Clock, Error, Result, Secret, Slug};
+use nvr_media::description::Descriptions;
+use nvr_media::probe::{self, Probe};
+use nvr_media::restream::Restream;
+use nvr_media::spec::Credentials;
+use nvr_media::tap::Taps;
+use nvr_media::{CameraSpec, CameraStatus, ParamValue, Supervisor, snapshot};
+use nvr_store::{CameraRow, NewCamera, Store};
+
+use crate::config::CameraConfig;
+use crate::storage::Storage;
+
+/// How long a test of a camera waits for the first picture.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How long it measures then.
+const MEASURE: Duration = Duration::from_secs(3);
+/// Most cameras of one daemon.
+const MAX_CAMERAS: usize = 256;
+
+/// A camera as a client or the file describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CameraInput {
+    /// Its name.
+    pub name: String,
+    /// Where its stream is; credentials in it are taken out.
+    pub uri: String,
+    /// User name at the camera.
+    pub user: Option<String>,
+    /// Password at the camera.
+    pub password: Option<Secret>,
+    /// Name of a pipeline description.
+    pub pipeline: String,
+    /// The knobs of the description.
+    pub params: BTreeMap<String, ParamValue>,
+    /// Whether it runs.
+    pub enabled: bool,
+}
+
+/// Where a camera was defined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// In the configuration file: read-only over REST.
+    File,
+    /// Over REST.
+    Api,
+}
+
+/// A camera: what it shall be and what it is.
+#[derive(Debug, Clone)]
+pub struct CameraView {
+    /// What it shall be.
+    pub input: CameraInput,
+    /// Where it was defined.
+    pub origin: Origin,
+    /// What it is.
+    pub status: Option<CameraStatus>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Cameras {
+    descriptions: Descriptions,
+    file: Vec<CameraInput>,
+    config_folder: PathBuf,
+    storage: Arc<Storage>,
+    store: Store,
+    clock: Arc<dyn Clock>,
+    supervisor: Supervisor,
+    restream: Restream,
+    taps: Taps,
+    /// Serialises changes: what is stored and what runs never differ by the order of two requests.
+    door: Mutex<()>,
+}
+
+/// What [`Cameras`] is built from.
+#[expect(
+    missing_debug_implementations,
+    reason = "moved once, from the composition root"
+)]
+pub struct Parts {
+    /// The descriptions that cameras may name.
+    pub descriptions: Descriptions,
+    /// The cameras of the file.
+    pub file: Vec<CameraConfig>,
+    /// The folder that relative paths among the knobs are meant from.
+    pub config_folder: PathBuf,
+    /// The storage folder.
+    pub storage: Arc<Storage>,
+    /// The store.
+    pub store: Store,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The supervisor.
+    pub supervisor: Supervisor,
+    /// The RTSP server.
+    pub restream: Restream,
+    /// The taps that both share.
+    pub taps: Taps,
+}
+
+impl Cameras {
+    /// Takes the parts; nothing runs before [`Cameras::start`].
+    ///
+    /// # Errors
+    /// Every problem of the file's cameras, each with its key.
+    pub fn new(parts: Parts) -> Result<Self> {
+        let file = parts
+            .file
+            .into_iter()
+            .map(input_of_config)
+            .collect::<Result<Vec<_>>>()?;
+        let this = Self {
+            descriptions: parts.descriptions,
+            file,
+            config_folder: parts.config_folder,
+            storage: parts.storage,
+            store: parts.store,
+            clock: parts.clock,
+            supervisor: parts.supervisor,
+            restream: parts.restream,
+            taps: parts.taps,
+            door: Mutex::new(()),
+        };
+        let problems: Vec<String> = this
+            .file
+            .iter()
+            .filter_map(|input| this.spec(input).err())
+            .map(|error| error.to_string())
+            .collect();
+        if problems.is_empty() {
+            Ok(this)
+        } else {
+            Err(Error::invalid(problems.join("\n")))
+        }
+    }
+
+    /// Starts what shall run.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn start(&self) -> Result<()> {
+        let _door = self.door.lock().expect("no holder of this lock panics");
+        self.apply()
+    }
+
+    /// Stops every camera in order.
+    pub fn stop(&self) {
+        self.supervisor.stop();
+    }
+
+    /// The address of the RTSP server.
+    pub fn rtsp_address(&self) -> std::net::SocketAddr {
+        self.restream.address()
+    }
+
+    /// All cameras, by name.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn list(&self) -> Result<Vec<CameraView>> {
+        Ok(self
+            .inputs()?
+            .into_iter()
+            .map(|(input, origin)| self.view(input, origin))
+            .collect())
+    }
+
+    /// One camera.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn get(&self, name: &str) -> Result<CameraView> {
+        let found = self
+            .inputs()?
+            .into_iter()
+            .find(|(input, _)| input.name == name);
+        let (input, origin) = found.ok_or_else(|| unknown(name))?;
+        Ok(self.view(input, origin))
+    }
+
+    /// Adds a camera.
+    ///
+    /// # Errors
+    /// When a field is wrong or the name is taken.
+    pub fn create(&self, input: CameraInput) -> Result<CameraView> {
+        let input = self.checked(input)?;
+        let _door = self.door.lock().expect("no holder of this lock panics");
+        let all = self.inputs()?;
+        if all.iter().any(|(other, _)| other.name == input.name) {
+            return Err(Error::already_exists(format!(
+                "camera {:?} exists already",
+                input.name
+            )));
+        }
+        if all.len() >= MAX_CAMERAS {
+            return Err(Error::exhausted(format!(
+                "there are {MAX_CAMERAS} cameras already"
+            )));
+        }
+        self.store.insert_camera(&row_of_input(&input)?)?;
+        self.apply()?;
+        self.get(&input.name)
+    }
+
+    /// Changes a camera to what the input says.
+    ///
+    /// # Errors
+    /// When a field is wrong, or there is no camera of that name that REST may change.
+    pub fn update(&self, input: CameraInput) -> Result<CameraView> {
+        let input = self.checked(input)?;
+        let _door = self.door.lock().expect("no holder of this lock panics");
+        self.writable(&input.name)?;
+        self.store.update_camera(&row_of_input(&input)?)?;
+        self.apply()?;
+        self.get(&input.name)
+    }
+
+    /// Starts or stops a camera, for good.
+    ///
+    /// # Errors
+    /// When there is no camera of that name that REST may change.
+    pub fn set_enabled(&self, name: &str, enabled: bool) -> Result<CameraView> {
+        let mut input = self.get(name)?.input;
+        input.enabled = enabled;
+        self.update(input)
+    }
+
+    /// Removes a camera; its events and files stay.
+    ///
+    /// # Errors
+    /// When there is no camera of that name that REST may change.
+    pub fn delete(&self, name: &str) -> Result<()> {
+        let _door = self.door.lock().expect("no holder of this lock panics");
+        self.writable(name)?;
+        self.store.delete_camera(name)?;
+        self.apply()
+    }
+
+    /// A JPEG of what a camera shows now. Blocks while it is decoded.
+    ///
+    /// # Errors
+    /// When the camera has sent no picture.
+    pub fn snapshot(&self, name: &str, max_width: Option<i32>) -> Result<Vec<u8>> {
+        let view = self.get(name)?;
+        let slug: Slug = view.input.name.parse()?;
+        let gop = self
+            .taps
+            .get(&slug)
+            .and_then(|tap| tap.gop())
+            .ok_or_else(|| {
+                let why = view
+                    .status
+                    .and_then(|status| status.detail)
+                    .map(|detail| format!(": {detail}"));
+                Error::unavailable(format!(
+                    "camera {name:?} has sent no picture yet{}",
+                    why.unwrap_or_default()
+                ))
+            })?;
+        snapshot::jpeg(&gop, max_width)
+    }
+
+    /// Connects to a camera, saved or not, and says what it sends. Blocks for some seconds.
+    ///
+    /// # Errors
+    /// One sentence on why no picture came.
+    pub fn test(&self, input: CameraInput) -> Result<Probe> {
+        let spec = self.spec(&self.checked(input)?)?;
+        probe::probe(
+            self.clock.as_ref(),
+            &spec.uri,
+            spec.credentials.as_ref(),
+            PATIENCE,
+            MEASURE,
+        )
+    }
+
+    /// The desired state that the supervisor gets for a camera.
+    ///
+    /// # Errors
+    /// Every problem of the input, each with its field.
+    pub fn spec(&self, input: &CameraInput) -> Result<CameraSpec> {
+        let context = SpecContext {
+            descriptions: &self.descriptions,
+            config_folder: &self.config_folder,
+            recordings: &self.storage.recordings(),
+            thumbnails: &self.storage.thumbnails(),
+        };
+        spec_of_input(input, &context)
+    }
+
+    fn checked(&self, input: CameraInput) -> Result<CameraInput> {
+        let input = without_credentials_in_uri(input)?;
+        self.spec(&input)?;
+        Ok(input)
+    }
+
+    fn writable(&self, name: &str) -> Result<()> {
+        if self.file.iter().any(|input| input.name == name) {
+            return Err(Error::precondition(format!(
+                "camera {name:?} stands in the configuration file: change it there"
+            )));
+        }
+        self.store.camera(name).map(drop)
+    }
+
+    fn inputs(&self) -> Result<Vec<(CameraInput, Origin)>> {
+        let mut inputs: Vec<_> = self
+            .file
+            .iter()
+            .map(|input| (input.clone(), Origin::File))
+            .collect();
+        for row in self.store.list_cameras()? {
+            let input = input_of_row(row)?;
+            if inputs.iter().any(|(other, _)| other.name == input.name) {
+                tracing::warn!(
+                    camera.id = input.name,
+                    "the configuration file has a camera of this name, which goes first"
+                );
+            } else {
+                inputs.push((input, Origin::Api));
+            }
+        }
+        inputs.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        Ok(inputs)
+    }
+
+    fn view(&self, input: CameraInput, origin: Origin) -> CameraView {
+        let status = input
+            .name
+            .parse()
+            .ok()
+            .and_then(|slug| self.supervisor.status(&slug));
+        CameraView {
+            input,
+            origin,
+            status,
+        }
+    }
+
+    /// Hands the whole desired state to the supervisor and the RTSP server.
+    fn apply(&self) -> Result<()> {
+        let mut desired = Vec::new();
+        for (input, _) in self.inputs()? {
+            match self.spec(&input) {
+                Ok(spec) => desired.push(spec),
+                // A description that has gone must not stop the other cameras.
+                Err(error) => {
+                    tracing::error!(camera.id = input.name, %error, "the camera cannot run")
+                }
+            }
+        }
+        let names: Vec<Slug> = desired.iter().map(|spec| spec.name.clone()).collect();
+        self.supervisor.apply(desired)?;
+        self.restream.set_mounts(&names);
+        Ok(())
+    }
+}
+
+/// What a camera's input is checked against.
+#[derive(Debug)]
+pub struct SpecContext<'a> {
+    /// The descriptions that cameras may name.
+    pub descriptions: &'a Descriptions,
+    /// The folder that relative paths among the knobs are meant from.
+    pub config_folder: &'a std::path::Path,
+    /// The folder of all recordings.
+    pub recordings: &'a std::path::Path,
+    /// The folder of all thumbnails.
+    pub thumbnails: &'a std::path::Path,
+}
+
+/// The desired state of a camera.
+///
+/// # Errors
+/// Every problem of the input, each with its field.
+pub fn spec_of_input(input: &CameraInput, context: &SpecContext<'_>) -> Result<CameraSpec> {
+    let name: Slug = input
+        .name
+        .parse()
+        .map_err(|error| Error::invalid(format!("name: {error}")))?;
+    let fail = |message: String| Error::invalid(format!("camera {:?}: {message}", name.as_str()));
+    check_uri(&input.uri).map_err(fail)?;
+    let pipelines = context
+        .descriptions
+        .chain(&input.pipeline)
+        .map_err(|error| fail(error.to_string()))?;
+    let mut params = input.params.clone();
+    for (key, value) in &mut params {
+        let is_path = pipelines[0].params.get(key).is_some_and(|param| param.path);
+        if let (true, ParamValue::Text(text)) = (is_path, &value) {
+            *value = ParamValue::Text(context.config_folder.join(text).display().to_string());
+        }
+    }
+    pipelines[0]
+        .check_params(&params)
+        .map_err(|problems| fail(problems.join("; ")))?;
+    let credentials = credentials_of(input);
+    Ok(CameraSpec {
+        recordings: context.recordings.join(name.as_str()),
+        thumbnails: context.thumbnails.to_owned(),
+        uri: input.uri.clone(),
+        enabled: input.enabled,
+        name,
+        credentials,
+        pipelines,
+        params,
+    })
+}
+
+/// How to log in at the camera.
+pub fn credentials_of(input: &CameraInput) -> Option<Credentials> {
+    match (&input.user, &input.password) {
+        (None, None) => None,
+        (user, password) => Some(Credentials {
+            user: user.clone().unwrap_or_default(),
+            password: password.clone().unwrap_or_else(|| Secret::new("")),
+        }),
+    }
+}
+
+/// Whether a URI has a scheme that is spoken.
+///
+/// # Errors
+/// One sentence that names the schemes.
+pub fn check_uri(uri: &str) -> Result<(), String> {
+    let url = url::Url::parse(uri).map_err(|error| format!("uri: {uri:?} is no URI: {error}"))?;
+    let known = ["rtsp", "file", "test"];
+    if known.contains(&url.scheme()) {
+        Ok(())
+    } else {
+        Err(format!(
+            "uri: {}:// is not spoken: use {}",
+            url.scheme(),
+            known.map(|s| format!("{s}://")).join(", ")
+        ))
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    Error::not_found(format!("no camera is called {name:?}"))
+}
+
+/// The input of a camera of the file, with its password read where it stands apart.
+///
+/// # Errors
+/// When the password file cannot be read.
+pub fn input_of_config(config: CameraConfig) -> Result<CameraInput> {
+    let password = match (&config.password_file, config.password) {
+        (Some(path), _) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Error::invalid(format!(
+                    "camera {:?}: password_file: {}",
+                    config.name,
+                    Error::io(path, error)
+                ))
+            })?;
+            Some(Secret::new(text.trim_end_matches(['\r', '\n'])))
+        }
+        (None, password) => password,
+    };
+    without_credentials_in_uri(CameraInput {
+        name: config.name,
+        uri: config.uri,
+        user: config.user,
+        password,
+        pipeline: config.pipeline,
+        params: config.params,
+        enabled: config.enabled,
+    })
+}
+
+/// Moves `user:password@` out of the URI, so that it is never shown or logged.
+///
+/// # Errors
+/// When the URI cannot do without them.
+pub fn without_credentials_in_uri(mut input: CameraInput) -> Result<CameraInput> {
+    let Ok(mut url) = url::Url::parse(&input.uri) else {
+        return Ok(input);
+    };
+    if url.username().is_empty() && url.password().is_none() {
+        return Ok(input);
+    }
+    let plain = |text: &str| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    input.user = input.user.or_else(|| Some(plain(url.username())));
+    input.password = input
+        .password
+        .or_else(|| url.password().map(|password| Secret::new(plain(password))));
+    let cleared = url.set_username("").and_then(|()| url.set_password(None));
+    cleared.map_err(|()| Error::invalid("uri: credentials are not allowed here"))?;
+    input.uri = url.into();
+    Ok(input)
+}
+
+fn row_of_input(input: &CameraInput) -> Result<NewCamera> {
+    let params: serde_json::Map<String, serde_json::Value> = input
+        .params
+        .iter()
+        .map(|(key, value)| (key.clone(), json_of_param(value)))
+        .collect();
+    let params_json = serde_json::to_string(&params)
+        .map_err(|error| Error::internal("parameters do not serialise").with_source(error))?;
+    Ok(NewCamera {
+        name: input.name.clone(),
+        uri: input.uri.clone(),
+        sub_uri: None,
+        pipeline: input.pipeline.clone(),
+        params_json,
+        enabled: input.enabled,
+        user: input.user.clone(),
+        password: input
+            .password
+            .as_ref()
+            .map(|password| password.expose().to_owned()),
+    })
+}
+
+/// A knob's value as JSON.
+pub fn json_of_param(value: &ParamValue) -> serde_json::Value {
+    match value {
+        ParamValue::Bool(value) => (*value).into(),
+        ParamValue::Integer(value) => (*value).into(),
+        ParamValue::Float(value) => (*value).into(),
+        ParamValue::Text(value) => value.as_str().into(),
+    }
+}
+
+fn input_of_row(row: CameraRow) -> Result<CameraInput> {
+    let params = serde_json::from_str(&row.params_json).map_err(|error| {
+        Error::data_loss(format!(
+            "camera {:?}: stored parameters are no JSON object",
+            row.name
+        ))
+        .with_source(error)
+    })?;
+    Ok(CameraInput {
+        name: row.name,
+        uri: row.uri,
+        user: row.user,
+        password: row.password.map(Secret::new),
+        pipeline: row.pipeline,
+        params,
+        enabled: row.enabled,
+    })
+}

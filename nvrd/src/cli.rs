@@ -1,0 +1,334 @@
+//! The command line: one variant per subcommand, each a few lines over the library.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use nvr_base::logging::{self, LogFormat};
+use nvr_base::{Error, ErrorKind, RealClock, Result};
+use nvr_contract::source::VideoCodec;
+use nvr_media::{assemble, probe};
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::app::{self, App};
+use crate::config::{self, Config};
+use crate::{cameras, plugins};
+
+/// A network video recorder: one declarative pipeline per camera, recorded without loss.
+#[derive(Debug, Parser)]
+#[command(name = "nvrd", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Record, analyse, re-serve, until told to stop.
+    Run {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE", env = "NVRD_CONFIG")]
+        config: PathBuf,
+        /// Print each committed event as a line of JSON on standard output.
+        #[arg(long)]
+        print_events: bool,
+    },
+    /// Say what is wrong with a configuration, its pipelines and its files; start nothing.
+    Check {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE", env = "NVRD_CONFIG")]
+        config: PathBuf,
+    },
+    /// Print the gst-launch-1.0 line that is a camera's pipeline.
+    Render {
+        /// Name of the camera in the configuration file.
+        camera: String,
+        /// The configuration file.
+        #[arg(long, value_name = "FILE", env = "NVRD_CONFIG")]
+        config: PathBuf,
+        /// Folder that the printed line writes segments and events below.
+        #[arg(long, value_name = "FOLDER", default_value = ".")]
+        output: PathBuf,
+        /// The codec that the camera sends; found out by connecting, when not given.
+        #[arg(long, value_parser = ["h264", "h265"])]
+        codec: Option<String>,
+    },
+    /// Connect to a camera for some seconds and say what it sends.
+    Probe {
+        /// The stream: rtsp://, file:// or test://.
+        uri: String,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the program with the arguments of the process: 0 on success, 1 on failure, 2 on wrong usage or configuration.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Subcommands::Run {
+            config,
+            print_events,
+        } => run(&config, print_events),
+        Subcommands::Check { config } => check(&config),
+        Subcommands::Render {
+            camera,
+            config,
+            output,
+            codec,
+        } => render(&camera, &config, &output, codec.as_deref()),
+        Subcommands::Probe { uri, json } => run_probe(&uri, json),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            for line in error.to_string().lines() {
+                say(&mut std::io::stderr(), &format!("nvrd: {line}"));
+            }
+            match error.kind() {
+                ErrorKind::InvalidArgument => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+/// Prints a line; a reader that has gone is no error of ours.
+fn say(to: &mut dyn std::io::Write, line: &str) {
+    if let Err(error) = writeln!(to, "{line}").and_then(|()| to.flush()) {
+        tracing::debug!(%error, "nobody reads the output");
+    }
+}
+
+fn start_log(config: Option<&Config>) {
+    let settings = config.map(|config| config.log.clone()).unwrap_or_default();
+    let filter = std::env::var("NVRD_LOG").unwrap_or(settings.filter);
+    let format = match settings.format {
+        config::LogFormat::Text => LogFormat::Text,
+        config::LogFormat::Json => LogFormat::Json,
+    };
+    logging::init(format, &filter);
+}
+
+fn folder_of(config: &Path) -> PathBuf {
+    let folder = config
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned())
+}
+
+fn run(path: &Path, print_events: bool) -> Result<()> {
+    let config = Config::load(path)?;
+    start_log(Some(&config));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::internal(format!("no runtime: {error}")))?;
+    runtime.block_on(async {
+        let mut stop = StopSignal::new()?;
+        let app = App::start(config, &folder_of(path)).await?;
+        tracing::info!(
+            "API http://{}/api/v1, documentation http://{}/docs, RTSP rtsp://{}/<camera>",
+            app.api_address(),
+            app.api_address(),
+            app.rtsp_address()
+        );
+        if print_events {
+            tokio::select! {
+                () = print_committed(&app) => {}
+                () = stop.wait() => {}
+            }
+        } else {
+            stop.wait().await;
+        }
+        tracing::info!("stopping");
+        app.stop().await?;
+        tracing::info!("stopped: every open segment and event is closed");
+        Ok(())
+    })
+}
+
+/// SIGTERM or SIGINT.
+struct StopSignal {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignal {
+    fn new() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let on = |kind| {
+            signal(kind).map_err(|error| Error::internal(format!("no signal handler: {error}")))
+        };
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn print_committed(app: &App) {
+    let mut events = app.events();
+    loop {
+        match events.recv().await {
+            Ok(committed) => {
+                let line = line_of_event(&committed.camera, &committed.event.to_json());
+                say(&mut std::io::stdout(), &line);
+            }
+            Err(RecvError::Lagged(lost)) => {
+                tracing::warn!(lost, "standard output is read too slowly, events left out")
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// The event's own line with the camera as its first key.
+fn line_of_event(camera: &str, json: &str) -> String {
+    let camera = serde_json::Value::from(camera);
+    format!("{{\"camera\":{camera},{}", json.trim_start_matches('{'))
+}
+
+fn check(path: &Path) -> Result<()> {
+    let config = Config::load(path)?;
+    start_log(Some(&config));
+    let specs = app::specs(&config, &folder_of(path))?;
+    let count = specs.len();
+    say(
+        &mut std::io::stdout(),
+        &format!("{}: {count} cameras, no problems", path.display()),
+    );
+    Ok(())
+}
+
+fn render(camera: &str, path: &Path, output: &Path, codec: Option<&str>) -> Result<()> {
+    let config = Config::load(path)?;
+    start_log(Some(&config));
+    let specs = app::specs(&config, &folder_of(path))?;
+    let spec = specs
+        .iter()
+        .find(|spec| spec.name.as_str() == camera)
+        .ok_or_else(|| {
+            Error::invalid(format!(
+                "{}: no camera is called {camera:?}",
+                path.display()
+            ))
+        })?;
+    let codec = match codec.and_then(VideoCodec::from_word) {
+        Some(codec) => codec,
+        None => {
+            let clock = RealClock::new();
+            let patience = Duration::from_secs(8);
+            let found = probe::probe(
+                &clock,
+                &spec.uri,
+                spec.credentials.as_ref(),
+                patience,
+                Duration::ZERO,
+            );
+            found
+                .map_err(|error| {
+                    Error::unavailable(format!("{error}: say --codec when the camera is away"))
+                })?
+                .codec
+        }
+    };
+    if spec.credentials.is_some() {
+        say(
+            &mut std::io::stderr(),
+            "nvrd: credentials are left out: add user-id and user-pw to camerasrc",
+        );
+    }
+    let line = assemble::render(spec, &spec.pipelines[0], codec, output)?;
+    say(&mut std::io::stdout(), &line);
+    Ok(())
+}
+
+fn run_probe(uri: &str, json: bool) -> Result<()> {
+    start_log(None);
+    plugins::register()?;
+    let input = cameras::without_credentials_in_uri(cameras::CameraInput {
+        name: "probe".to_owned(),
+        uri: uri.to_owned(),
+        user: None,
+        password: None,
+        pipeline: "record".to_owned(),
+        params: std::collections::BTreeMap::new(),
+        enabled: true,
+    })?;
+    cameras::check_uri(&input.uri).map_err(Error::invalid)?;
+    let clock = RealClock::new();
+    let credentials = cameras::credentials_of(&input);
+    let found = probe::probe(
+        &clock,
+        &input.uri,
+        credentials.as_ref(),
+        Duration::from_secs(8),
+        Duration::from_secs(4),
+    )?;
+    let text = if json {
+        probe_json(&found)
+    } else {
+        probe_text(&found)
+    };
+    say(&mut std::io::stdout(), &text);
+    Ok(())
+}
+
+fn probe_json(found: &probe::Probe) -> String {
+    serde_json::json!({
+        "codec": found.codec.as_str(), "width": found.width, "height": found.height,
+        "declared_fps": found.declared_fps, "fps": found.fps,
+        "keyframe_interval_s": found.keyframe_interval_s, "bitrate": found.bitrate, "audio": found.audio,
+    })
+    .to_string()
+}
+
+fn probe_text(found: &probe::Probe) -> String {
+    let number = |value: Option<f64>, unit: &str| match value {
+        Some(value) => format!("{value:.1} {unit}"),
+        None => "unknown".to_owned(),
+    };
+    format!(
+        "video      {} {}x{}\npictures   {}\nkey frames every {}\nbitrate    {}\naudio      {}",
+        found.codec,
+        found.width,
+        found.height,
+        number(found.fps, "per second"),
+        number(found.keyframe_interval_s, "s"),
+        number(found.bitrate.map(|bits| bits / 1000.0), "kbit/s"),
+        if found.audio { "yes" } else { "no" },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_camera_comes_first_and_the_line_stays_json() {
+        let line = line_of_event("front \"door\"", "{\"type\":\"opened\"}");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (value["camera"].as_str(), value["type"].as_str()),
+            (Some("front \"door\""), Some("opened"))
+        );
+    }
+}

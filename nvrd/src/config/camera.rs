@@ -1,0 +1,46 @@
+//! `[[camera]]`: one camera of the file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use nvr_base::Secret;
+use nvr_media::ParamValue;
+use serde::{Deserialize, Deserializer};
+
+/// One camera of the file.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CameraConfig {
+    /// `[a-z0-9-]`; also the RTSP mount.
+    pub name: String,
+    /// The stream that is recorded.
+    pub uri: String,
+    /// User name at the camera; also taken from the URI.
+    pub user: Option<String>,
+    /// Password at the camera, in the file.
+    #[serde(default, deserialize_with = "secret")]
+    pub password: Option<Secret>,
+    /// A file that holds the password, so that it does not stand here.
+    pub password_file: Option<PathBuf>,
+    /// Name of a pipeline description; `motion` unless given.
+    #[serde(default = "motion")]
+    pub pipeline: String,
+    /// The knobs of the description.
+    #[serde(default)]
+    pub params: BTreeMap<String, ParamValue>,
+    /// Whether it runs; true unless given.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+fn motion() -> String {
+    "motion".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
+}

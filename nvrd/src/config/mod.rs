@@ -1,0 +1,246 @@
+//! The configuration file: one TOML document, read into types that cannot hold a bad value.
+
+mod camera;
+mod nearest;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use nvr_base::{Error, Result};
+use serde::Deserialize;
+
+pub use camera::CameraConfig;
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where everything is kept.
+    pub storage: StorageConfig,
+    /// The REST API.
+    #[serde(default)]
+    pub api: ApiConfig,
+    /// The RTSP re-stream.
+    #[serde(default)]
+    pub rtsp: RtspConfig,
+    /// Pipeline descriptions besides the built-in ones.
+    #[serde(default)]
+    pub pipelines: PipelinesConfig,
+    /// The log.
+    #[serde(default)]
+    pub log: LogConfig,
+    /// The cameras of the file; over REST they are read-only.
+    #[serde(default, rename = "camera")]
+    pub cameras: Vec<CameraConfig>,
+}
+
+/// `[storage]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageConfig {
+    /// Folder of the database, the recordings and the thumbnails; relative to the configuration file.
+    pub path: PathBuf,
+}
+
+/// `[api]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiConfig {
+    /// Address and port; `127.0.0.1:8000` unless given. Port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+        }
+    }
+}
+
+/// `[rtsp]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RtspConfig {
+    /// Address and port; `127.0.0.1:8554` unless given. Port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+impl Default for RtspConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8554)),
+        }
+    }
+}
+
+/// `[pipelines]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PipelinesConfig {
+    /// Folder with more descriptions (`NAME.toml`); one of the same name replaces a built-in one.
+    pub path: Option<PathBuf>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// What is logged, in the syntax of `RUST_LOG`; `info` unless given. The variable `NVRD_LOG` goes before it.
+    pub filter: String,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            filter: "info".to_owned(),
+        }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One line of text per record.
+    Text,
+    /// One JSON object per record.
+    Json,
+}
+
+impl Config {
+    /// Reads a configuration file; relative paths in it are meant from its folder.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or with every problem it has, each with its key.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        Self::parse(&text, folder)
+            .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))
+    }
+
+    /// Reads a configuration from its text; relative paths are meant from `folder`.
+    ///
+    /// # Errors
+    /// With every problem it has, each with its key.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self> {
+        let mut config: Self =
+            toml::from_str(text).map_err(|error| Error::invalid(nearest::explain(&error)))?;
+        config.storage.path = folder.join(&config.storage.path);
+        config.pipelines.path = config.pipelines.path.map(|path| folder.join(path));
+        let problems = config.problems();
+        if problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(Error::invalid(problems.join("\n")))
+        }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (key, address) in [
+            ("api.listen", self.api.listen),
+            ("rtsp.listen", self.rtsp.listen),
+        ] {
+            if !address.ip().is_loopback() {
+                problems.push(format!(
+                    "{key}: {address} is not a loopback address: there are no users yet, so use 127.0.0.1 or ::1"
+                ));
+            }
+        }
+        if self.api.listen == self.rtsp.listen && self.api.listen.port() != 0 {
+            problems.push(format!(
+                "rtsp.listen: {} is api.listen already",
+                self.rtsp.listen
+            ));
+        }
+        for (index, camera) in self.cameras.iter().enumerate() {
+            if let Err(error) = camera.name.parse::<nvr_base::Slug>() {
+                problems.push(format!("camera[{index}].name: {error}"));
+            }
+            if self.cameras[..index]
+                .iter()
+                .any(|other| other.name == camera.name)
+            {
+                problems.push(format!(
+                    "camera[{index}].name: {:?} is given twice",
+                    camera.name
+                ));
+            }
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    fn check(text: &str, expect: &expect_test::Expect) {
+        let error = Config::parse(text, Path::new("/etc/nvrd"))
+            .expect_err("a bad configuration")
+            .to_string();
+        expect.assert_eq(&error);
+    }
+
+    #[test]
+    fn the_documented_file_is_whole() {
+        let text = r#"
+            [storage]
+            path = "data"
+            [[camera]]
+            name = "front"
+            uri = "rtsp://10.0.0.5/stream1"
+            pipeline = "detect"
+            params = { threshold = 0.4 }
+        "#;
+        let config = Config::parse(text, Path::new("/etc/nvrd")).unwrap();
+        assert_eq!(config.storage.path, Path::new("/etc/nvrd/data"));
+        assert_eq!(config.api.listen.to_string(), "127.0.0.1:8000");
+        assert_eq!(config.rtsp.listen.to_string(), "127.0.0.1:8554");
+        assert_eq!(config.cameras[0].pipeline, "detect");
+        assert!(config.cameras[0].enabled);
+    }
+
+    #[test]
+    fn typos_are_errors_that_name_the_nearest_key() {
+        check(
+            "[stroage]\npath = \"data\"",
+            &expect![[r#"
+                line 1, column 2: unknown key `stroage`; did you mean `storage`?"#]],
+        );
+        check(
+            "[storage]\npath = \"d\"\n[[camera]]\nname = \"a\"\nurl = \"rtsp://h/\"",
+            &expect![[r#"
+                line 5, column 1: unknown key `url`; did you mean `uri`?"#]],
+        );
+    }
+
+    #[test]
+    fn every_problem_is_told_with_its_key() {
+        check(
+            "[storage]\npath = \"d\"\n[api]\nlisten = \"0.0.0.0:8000\"\n[[camera]]\nname = \"A b\"\nuri = \"rtsp://h/\"\n[[camera]]\nname = \"x\"\nuri = \"test://ball\"\n[[camera]]\nname = \"x\"\nuri = \"test://ball\"",
+            &expect![[r#"
+                api.listen: 0.0.0.0:8000 is not a loopback address: there are no users yet, so use 127.0.0.1 or ::1
+                camera[0].name: "A b" is no camera name: use 1 to 64 of a-z, 0-9 and -, with a letter or digit at both ends
+                camera[2].name: "x" is given twice"#]],
+        );
+    }
+
+    #[test]
+    fn wrong_types_name_the_place() {
+        check(
+            "[storage]\npath = 5",
+            &expect![[r#"
+                line 2, column 8: invalid type: integer `5`, expected path string"#]],
+        );
+    }
+}

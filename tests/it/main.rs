@@ -1,0 +1,16 @@
+//! The whole system with real peers, a module per behaviour.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up shall fail where it is"
+)]
+#![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
+
+mod elements;
+mod record;
+mod detect;
+mod restream;
+mod outage;
+mod crash;
+mod cameras;
+mod render;
+mod bad_input;

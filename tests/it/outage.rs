@@ -1,0 +1,78 @@
+//! A camera that dies and comes back: recording and events resume by themselves, and the outage can be seen.
+
+use std::time::{Duration, Instant};
+
+use support::camera::RtspCamera;
+use support::daemon::{Config, Daemon};
+use support::{media, wait_for};
+
+#[test]
+fn a_camera_that_dies_for_five_seconds_comes_back() {
+    let clip = media::street();
+    let camera = RtspCamera::start(&clip);
+    let port = camera.port();
+    let config = Config::new().camera(
+        "street",
+        &camera.uri(),
+        "motion",
+        "segment-duration = 2000000000",
+    );
+    let daemon = Daemon::start(&config);
+    daemon.wait_segments("street", 1, Duration::from_secs(60));
+    wait_for(
+        "an event before the outage",
+        Duration::from_secs(60),
+        || daemon.events("camera=street").pop(),
+    );
+
+    drop(camera);
+    let died = Instant::now();
+    daemon.wait_state("street", "degraded", Duration::from_secs(20));
+    let status = daemon.get("/cameras/street")["status"].clone();
+    assert!(
+        status["detail"]
+            .as_str()
+            .is_some_and(|detail| !detail.is_empty()),
+        "{status}"
+    );
+    let before = daemon.segments("street").len();
+    wait_for("five seconds of outage", Duration::from_secs(10), || {
+        (died.elapsed() >= Duration::from_secs(5)).then_some(())
+    });
+
+    let _camera = RtspCamera::start_on(&clip, port);
+    daemon.wait_state("street", "running", Duration::from_secs(60));
+    let segments = daemon.wait_segments("street", before + 2, Duration::from_secs(60));
+    let recordings = daemon.recordings("street");
+    let gaps = recordings["gaps"].as_array().unwrap();
+    let gap = gaps
+        .iter()
+        .find(|gap| gap["reason"] == "source_lost" && !gap["end_unix_us"].is_null());
+    let gap = gap.unwrap_or_else(|| panic!("no closed outage: {recordings}"));
+    let seconds = (gap["end_unix_us"].as_i64().unwrap() - gap["start_unix_us"].as_i64().unwrap())
+        as f64
+        / 1e6;
+    assert!(
+        (2.0..60.0).contains(&seconds),
+        "the outage lasted {seconds} s"
+    );
+    let back = gap["end_unix_us"].as_i64().unwrap();
+    assert!(
+        segments
+            .iter()
+            .any(|segment| segment["start_unix_us"].as_i64().unwrap() >= back - 1_000_000)
+    );
+    wait_for("an event after the outage", Duration::from_secs(60), || {
+        daemon
+            .events("camera=street")
+            .into_iter()
+            .find(|event| event["start_unix_us"].as_i64().unwrap() >= back)
+    });
+    // No two segments overlap.
+    for pair in segments.windows(2) {
+        assert!(
+            pair[0]["end_unix_us"].as_i64() <= pair[1]["start_unix_us"].as_i64(),
+            "{pair:?}"
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! What the camera sent is on disk, picture by picture, over several files.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use support::camera::RtspCamera;
+use support::daemon::{Config, Daemon};
+use support::{media, pictures};
+
+#[test]
+fn no_picture_is_lost_and_none_comes_twice() {
+    let clip = media::street();
+    let camera = RtspCamera::start(&clip);
+    let config = Config::new().camera(
+        "street",
+        &camera.uri(),
+        "record",
+        "segment-duration = 2000000000",
+    );
+    let daemon = Daemon::start(&config);
+    // Four files are three roll-overs.
+    let segments = daemon.wait_segments("street", 4, Duration::from_secs(60));
+
+    let files: Vec<PathBuf> = segments
+        .iter()
+        .map(|segment| download(&daemon, &config, segment))
+        .collect();
+    let recorded = pictures::all_checksums(&files);
+    let source = pictures::checksums(&clip);
+    let told: u64 = segments
+        .iter()
+        .map(|segment| segment["frames"].as_u64().unwrap())
+        .sum();
+    assert_eq!(
+        recorded.len() as u64,
+        told,
+        "the rows tell how many pictures there are"
+    );
+    let at = pictures::position(&source, &recorded);
+    assert!(
+        at.is_some(),
+        "{} recorded pictures are not one run of the clip's {}",
+        recorded.len(),
+        source.len()
+    );
+
+    for pair in segments.windows(2) {
+        assert_eq!(
+            pair[0]["end_unix_us"], pair[1]["start_unix_us"],
+            "segments follow on: {segments:?}"
+        );
+    }
+}
+
+/// Fetches a segment as a client does.
+fn download(daemon: &Daemon, config: &Config, segment: &serde_json::Value) -> PathBuf {
+    let url = segment["url"].as_str().unwrap();
+    let (status, kind, body) = daemon.bytes(url.strip_prefix("/api/v1").unwrap());
+    assert_eq!((status, kind.as_str()), (200, "video/mp4"));
+    assert_eq!(body.len() as u64, segment["bytes"].as_u64().unwrap());
+    let path = config
+        .folder()
+        .join(format!("{}.mp4", segment["id"].as_str().unwrap()));
+    std::fs::write(&path, body).unwrap();
+    path
+}
+
+#[test]
+fn sigterm_closes_what_is_open() {
+    let config = Config::new().camera(
+        "visits",
+        "test://visits?width=320&height=180&period=4&visit=3",
+        "motion",
+        "",
+    );
+    let mut daemon = Daemon::start(&config);
+    support::wait_for("an open motion event", Duration::from_secs(60), || {
+        daemon.events("state=open").into_iter().next()
+    });
+    let status = daemon.terminate(Duration::from_secs(10));
+    assert!(status.success(), "{status}\n{}", daemon.log());
+
+    let mut again = Daemon::start(&config.replace("test://visits", "test://ball"));
+    let events = again.events("camera=visits");
+    let closed = events
+        .iter()
+        .filter(|event| event["state"] == "closed" && event["interrupted"] == false)
+        .count();
+    assert_eq!(closed, events.len(), "{events:?}");
+    let segments = again.segments("visits");
+    assert!(!segments.is_empty(), "the segment that was open is listed");
+    assert!(
+        !again.log().contains("ended in mid-segment"),
+        "{}",
+        again.log()
+    );
+    again.kill();
+}
