@@ -474,7 +474,7 @@ fn surface() {
         thumbnails: gchararray = - (ready): Folder that gets a JPEG <id>.jpg of the best picture of each event (I420, NV12, RGB and GRAY8 video); empty for none
         thumbnail-width: guint = 480 (playing): Greatest width of a thumbnail, pixels
         motion: gboolean = true (playing): Whether motion makes events
-        motion-gap: guint64 = 2000000000 (playing): For how long it must be quiet for a motion event to close, nanoseconds of media time
+        motion-gap: guint64 = 1000000000 (playing): For how long it must be quiet for a motion event to close, nanoseconds of media time
         object-gap: guint64 = 3000000000 (playing): For how long an object must be gone for its event to close, nanoseconds of media time
         min-frames: guint64 = 2 (playing): Pictures that must show an object before its event opens; a stream of fewer pictures counts what all of them show
         min-score: gdouble = 0 (playing): Score (0..1) below which a detection is not looked at

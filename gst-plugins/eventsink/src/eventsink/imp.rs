@@ -44,7 +44,9 @@ impl Default for Settings {
             thumbnail_width: 480,
             config: Config {
                 motion: true,
-                motion_gap: 2_000_000_000,
+                // The detector holds motion by itself already: visits 2.4 s apart are two with 0.5 to 1.5 s, and
+                // one with 2 s.
+                motion_gap: 1_000_000_000,
                 object_gap: 3_000_000_000,
                 min_frames: 2,
                 min_score: 0.0,
