@@ -210,7 +210,7 @@ fn a_full_disk_is_told_and_recording_goes_on_when_there_is_room() {
         return;
     };
     let filler = mount.join("filler");
-    std::fs::write(&filler, vec![0u8; 12 << 20]).unwrap();
+    fill(&filler, 256 << 10);
     let daemon = Daemon::start(&config);
     wait_for("the full disk is told", Duration::from_secs(90), || {
         let detail = daemon.get("/cameras/ball")["status"]["detail"].clone();
@@ -225,6 +225,15 @@ fn a_full_disk_is_told_and_recording_goes_on_when_there_is_room() {
     daemon.wait_state("ball", "running", Duration::from_secs(30));
     let count = daemon.segments("ball").len();
     daemon.wait_segments("ball", count + 2, Duration::from_secs(30));
+}
+
+/// Makes a file so big that only `left` bytes stay free.
+fn fill(file: &std::path::Path, left: u64) {
+    use std::io::Write as _;
+    let mut filler = std::fs::File::create(file).unwrap();
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    let size = filler.metadata().unwrap().len();
+    filler.set_len(size - left).unwrap();
 }
 
 /// A tmpfs that goes with the value.

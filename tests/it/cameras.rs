@@ -109,7 +109,8 @@ fn cameras_over_rest_survive_a_restart_and_those_of_the_file_are_read_only() {
 
 #[test]
 fn a_camera_is_tested_before_it_is_saved() {
-    let daemon = Daemon::start(&Config::new());
+    let config = Config::new();
+    let daemon = Daemon::start(&config);
     let good = json!({"name": "new", "uri": "test://ball?width=320&height=240"});
     let (status, found) = daemon.request("POST", "/cameras/test", Some(&good));
     assert_eq!(status, 200, "{found}");

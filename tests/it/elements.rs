@@ -123,7 +123,7 @@ fn elements_leak_nothing() {
         let output = run_any(&mut shell, Duration::from_secs(30));
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(
-            !errors.contains("object-alive"),
+            !errors.contains("object-alive, type-name=(string)"),
             "{element}: {line}\n{errors}"
         );
     }

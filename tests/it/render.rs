@@ -73,13 +73,13 @@ fn the_motion_pipeline_gives_the_same_events() {
 
 #[test]
 fn the_detect_pipeline_gives_the_same_events() {
-    let (Some(model), Some(clip)) = (media::yolox(), media::shared_clip("tud_campus_h264.mp4"))
+    let (Some(model), Some(clip)) = (media::yolox(), media::shared_clip("pets_s2l1_h264.mp4"))
     else {
         println!("SKIP: no shared model or clip, or no ONNX Runtime");
         return;
     };
     let model = format!(
-        "model = {}, threshold = 0.4",
+        "model = {}, threshold = 0.4, max-fps = 2",
         Value::from(model.to_str().unwrap())
     );
     check(&format!("file://{}", clip.display()), "detect", &model);

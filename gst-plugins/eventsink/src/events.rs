@@ -37,6 +37,8 @@ pub struct Config {
     pub motion: bool,
     /// For how long it must be quiet for a motion event to end, nanoseconds.
     pub motion_gap: u64,
+    /// A motion event this long is closed and goes on as a new one, nanoseconds; 0 for no limit.
+    pub motion_limit: u64,
     /// For how long an object must be gone for its event to end, nanoseconds.
     pub object_gap: u64,
     /// Pictures that must show an object before it is an event.
@@ -353,7 +355,11 @@ impl<P: Clone> Events<P> {
                 Kind::Motion => config.motion_gap,
                 _ => config.object_gap,
             };
-            let over = live.missed && now.saturating_sub(live.last_ns) > gap;
+            // A street that is never quiet would be one event that nobody can review.
+            let too_long = live.kind == Kind::Motion
+                && config.motion_limit > 0
+                && now.saturating_sub(live.start_ns) >= config.motion_limit;
+            let over = too_long || live.missed && now.saturating_sub(live.last_ns) > gap;
             if over && live.stage == Stage::Open {
                 *closed += 1;
                 told.push(Told::of(live, Change::Closed, now, config));

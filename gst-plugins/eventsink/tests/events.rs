@@ -20,6 +20,7 @@ fn config() -> Config {
     Config {
         motion: true,
         motion_gap: 2000 * MS,
+        motion_limit: 60_000 * MS,
         object_gap: 3000 * MS,
         min_frames: 2,
         min_score: 0.0,
@@ -235,6 +236,26 @@ fn without_a_motion_detector_there_are_no_motion_events() {
         ..config()
     };
     check_with(&config, "0..500 moving region", expect![[""]]);
+}
+
+#[test]
+fn endless_motion_goes_on_as_a_new_event() {
+    let config = Config {
+        motion_limit: 500 * MS,
+        ..config()
+    };
+    check_with(
+        &config,
+        "0..1100 moving region",
+        expect![[r#"
+        0: opened motion 0.. score 0.8 frames 1 shot 0
+        500: closed motion 0..400 score 0.8 frames 5
+        500: opened motion 500.. score 0.8 frames 1 shot 500
+        1000: closed motion 500..900 score 0.8 frames 5
+        1000: opened motion 1000.. score 0.8 frames 1 shot 1000
+        end: closed motion 1000..1100 score 0.8 frames 2
+    "#]],
+    );
 }
 
 #[test]

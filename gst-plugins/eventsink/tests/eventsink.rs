@@ -475,6 +475,7 @@ fn surface() {
         thumbnail-width: guint = 480 (playing): Greatest width of a thumbnail, pixels
         motion: gboolean = true (playing): Whether motion makes events
         motion-gap: guint64 = 1000000000 (playing): For how long it must be quiet for a motion event to close, nanoseconds of media time
+        motion-limit: guint64 = 300000000000 (playing): A motion event this long is closed and goes on as a new one, nanoseconds of media time; 0 for no limit
         object-gap: guint64 = 3000000000 (playing): For how long an object must be gone for its event to close, nanoseconds of media time
         min-frames: guint64 = 2 (playing): Pictures that must show an object before its event opens; a stream of fewer pictures counts what all of them show
         min-score: gdouble = 0 (playing): Score (0..1) below which a detection is not looked at

@@ -75,11 +75,10 @@ fn settings(description: &Description, spec: &CameraSpec, recordings: &Path) -> 
     ];
     if description.launch.has(description::EVENTS) {
         let hash = pipeline_hash(description, spec);
-        settings.push((
-            description::EVENTS.to_owned(),
-            "pipeline".to_owned(),
-            text(hash),
-        ));
+        let events = || description::EVENTS.to_owned();
+        settings.push((events(), "pipeline".to_owned(), text(hash)));
+        // Two cameras of one pipeline must not share the id of an event.
+        settings.push((events(), "id-seed".to_owned(), text(spec.name.to_string())));
     }
     for (key, value) in knobs(description, spec) {
         let param = &description.params[key];

@@ -281,7 +281,11 @@ impl Restream {
         }
         for name in cameras.iter().filter(|name| !mounted.contains(name)) {
             let factory: CameraFactory = glib::Object::new();
-            *factory.imp().tap.lock().expect("no holder of this lock panics") = Some(self.taps.obtain(name));
+            *factory
+                .imp()
+                .tap
+                .lock()
+                .expect("no holder of this lock panics") = Some(self.taps.obtain(name));
             factory.set_shared(true);
             factory.set_latency(0);
             self.mounts.add_factory(&format!("/{name}"), factory);

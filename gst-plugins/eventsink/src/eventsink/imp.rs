@@ -47,6 +47,7 @@ impl Default for Settings {
                 // The detector holds motion by itself already: visits 2.4 s apart are two with 0.5 to 1.5 s, and
                 // one with 2 s.
                 motion_gap: 1_000_000_000,
+                motion_limit: 300_000_000_000,
                 object_gap: 3_000_000_000,
                 min_frames: 2,
                 min_score: 0.0,
@@ -96,6 +97,10 @@ pub struct EventSink {
         get = |s: &Self| s.settings().config.motion_gap, set = |s: &Self, v| s.turn(|c| c.config.motion_gap = v),
         default = Settings::default().config.motion_gap, mutable_playing,
         blurb = "For how long it must be quiet for a motion event to close, nanoseconds of media time")]
+    #[property(name = "motion-limit", nick = "Motion limit", type = u64,
+        get = |s: &Self| s.settings().config.motion_limit, set = |s: &Self, v| s.turn(|c| c.config.motion_limit = v),
+        default = Settings::default().config.motion_limit, mutable_playing,
+        blurb = "A motion event this long is closed and goes on as a new one, nanoseconds of media time; 0 for no limit")]
     #[property(name = "object-gap", nick = "Object gap", type = u64,
         get = |s: &Self| s.settings().config.object_gap, set = |s: &Self, v| s.turn(|c| c.config.object_gap = v),
         default = Settings::default().config.object_gap, mutable_playing,
