@@ -77,7 +77,12 @@ impl<D: AsRef<[u8]>> Fragment<D> {
     pub fn end_pts_ns(&self) -> u64 {
         self.video
             .iter()
-            .map(|picture| picture.stamp.pts_ns + picture.stamp.duration_ns)
+            .map(|picture| {
+                picture
+                    .stamp
+                    .pts_ns
+                    .saturating_add(picture.stamp.duration_ns)
+            })
             .max()
             .unwrap_or(0)
     }
@@ -97,7 +102,7 @@ impl<D: AsRef<[u8]>> Fragment<D> {
             .map(|picture| picture.stamp.dts_ns)
             .chain(next_dts_ns.or_else(|| {
                 let last = self.video.last()?;
-                Some(last.stamp.dts_ns + last.stamp.duration_ns)
+                Some(last.stamp.dts_ns.saturating_add(last.stamp.duration_ns))
             }));
         let entries = self
             .video

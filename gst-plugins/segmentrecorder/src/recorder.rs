@@ -254,6 +254,9 @@ impl<D: AsRef<[u8]>> Recorder<D> {
             self.failed_ns = None;
         }
         if let Some(segment) = &self.segment {
+            if segment.is_full() {
+                self.rotation.ask();
+            }
             let elapsed = stamp.dts_ns.saturating_sub(segment.facts().start.dts_ns);
             if key && self.rotation.at_key(elapsed, self.config.segment_ns, clean) {
                 self.close(Some(stamp));
@@ -323,7 +326,10 @@ impl<D: AsRef<[u8]>> Recorder<D> {
         };
         let mut fragment = std::mem::take(&mut self.fragment);
         // Without a picture that follows, audio may last a little longer than the pictures.
-        let until = next.map_or(fragment.end_pts_ns() + AUDIO_TAIL_NS, |next| next.pts_ns);
+        let until = next.map_or(
+            fragment.end_pts_ns().saturating_add(AUDIO_TAIL_NS),
+            |next| next.pts_ns,
+        );
         while self.packets.front().is_some_and(|p| p.pts_ns < until) {
             let packet = self.packets.pop_front().expect("there is a front");
             self.packet_bytes -= packet.data.as_ref().len();

@@ -15,6 +15,11 @@ use crate::writer::{Output, Storage};
 /// How many names are tried when a file of that name is there already.
 const NAMES: u32 = 100;
 
+/// A file that has reached this ends at the next key frame: more than a day of a camera, bytes.
+const MAX_BYTES: u64 = 64 << 30;
+/// Nor is the index in memory longer than this.
+const MAX_KEYFRAMES: usize = 200_000;
+
 /// What could not be done to which file.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: could not {action}: {source}", path.display())]
@@ -101,6 +106,11 @@ impl Segment {
 
     pub fn has_fragments(&self) -> bool {
         self.fragments > 0
+    }
+
+    /// Whether the file should not grow any more, however long it may be.
+    pub fn is_full(&self) -> bool {
+        self.len >= MAX_BYTES || self.keyframes.len() >= MAX_KEYFRAMES
     }
 
     /// Media time since the last sync, nanoseconds.

@@ -52,7 +52,9 @@ impl Wall {
     /// Start of a segment whose first picture has the wall time `unix_us`: never before the last one's end.
     pub fn segment_start(&self, unix_us: i64, discont: bool) -> i64 {
         match self.end_unix_us {
-            Some(end) if unix_us < end || (!discont && unix_us - end < SNAP_US) => end,
+            Some(end) if unix_us < end || (!discont && unix_us.saturating_sub(end) < SNAP_US) => {
+                end
+            }
             _ => unix_us,
         }
     }

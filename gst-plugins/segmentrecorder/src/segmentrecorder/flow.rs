@@ -17,7 +17,7 @@ use crate::track::AudioTrack;
 /// How long a picture waits for the audio that belongs before it.
 const AUDIO_PATIENCE: Duration = Duration::from_millis(500);
 /// How long audio that is ahead waits for pictures before the oldest of it is dropped.
-const VIDEO_PATIENCE: Duration = Duration::from_secs(2);
+const VIDEO_PATIENCE: Duration = Duration::from_secs(10);
 /// How far audio may be ahead of the pictures, nanoseconds.
 const AUDIO_AHEAD_NS: i64 = 2_000_000_000;
 /// What an AAC packet lasts when it does not say it: 1024 samples.

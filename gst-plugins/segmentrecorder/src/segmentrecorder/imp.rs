@@ -108,7 +108,14 @@ impl SegmentRecorder {
     fn set_mode(&self, mode: Mode) {
         lock(&self.settings).mode = mode;
         gst::info!(CAT, imp = self, "mode {mode:?}");
-        self.with_recorder(|recorder| recorder.set_recording(mode == Mode::Continuous));
+        self.apply_mode();
+    }
+
+    fn apply_mode(&self) {
+        self.with_recorder(|recorder| {
+            let mode = lock(&self.settings).mode;
+            recorder.set_recording(mode == Mode::Continuous);
+        });
     }
 
     fn stats(&self) -> gst::Structure {
@@ -147,7 +154,8 @@ impl SegmentRecorder {
 
     /// A folder that cannot be made is a mistake in the configuration, so it is found at once.
     fn make_location(&self) -> Result<(), gst::StateChangeError> {
-        let Some(location) = self.settings().location else {
+        let location = self.settings().location;
+        let Some(location) = location.filter(|location| !location.is_empty()) else {
             gst::element_imp_error!(
                 self,
                 gst::ResourceError::NotFound,
@@ -180,10 +188,9 @@ impl SegmentRecorder {
             },
             hash: settings.hash,
         };
-        let mut recorder = Recorder::new(config, Box::new(Disk));
-        recorder.set_recording(settings.mode == Mode::Continuous);
         *lock(&self.flow) = Flow::default();
-        *lock(&self.recorder) = Some(recorder);
+        *lock(&self.recorder) = Some(Recorder::new(config, Box::new(Disk)));
+        self.apply_mode();
     }
 
     /// Lets no thread wait any longer.
