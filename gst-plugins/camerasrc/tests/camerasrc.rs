@@ -6,131 +6,15 @@
 )]
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use expect_test::expect;
 use gst::prelude::*;
-use nvr_contract::Message;
-use nvr_contract::source::{SourceChange, SourceState, VideoCodec};
-use nvr_contract::wallclock::WallClock;
+use nvr_contract::source::{SourceState, VideoCodec};
+use support::{Picture, check_order, init, run};
 
-fn init() {
-    gst::init().unwrap();
-    gstcamerasrc::register_static().unwrap();
-}
-
-/// What came out of a source pad.
-#[derive(Debug, Clone)]
-struct Picture {
-    pts: u64,
-    dts: u64,
-    key: bool,
-    discont: bool,
-    caps: gst::Caps,
-    anchor: Option<WallClock>,
-}
-
-struct Run {
-    pipeline: gst::Pipeline,
-    source: gst::Element,
-    pictures: Receiver<Picture>,
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        self.pipeline.set_state(gst::State::Null).unwrap();
-    }
-}
-
-/// A source before a sink that hands every picture over.
-fn run(uri: &str) -> Run {
-    init();
-    let source = gst::ElementFactory::make("camerasrc")
-        .property("uri", uri)
-        .build()
-        .unwrap();
-    let sink = gst_app::AppSink::builder().sync(false).build();
-    let pipeline = gst::Pipeline::new();
-    pipeline.add_many([&source, sink.upcast_ref()]).unwrap();
-    source
-        .link_pads(Some("video"), &sink, Some("sink"))
-        .unwrap();
-    let (send, pictures) = channel();
-    sink.set_callbacks(
-        gst_app::AppSinkCallbacks::builder()
-            .new_sample(move |sink| {
-                let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                let buffer = sample.buffer().unwrap();
-                let picture = Picture {
-                    pts: buffer.pts().unwrap().nseconds(),
-                    dts: buffer.dts().unwrap().nseconds(),
-                    key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
-                    discont: buffer.flags().contains(gst::BufferFlags::DISCONT),
-                    caps: sample.caps_owned().unwrap(),
-                    anchor: WallClock::of_pad(&sink.static_pad("sink").unwrap()),
-                };
-                // A test that has seen enough does not listen any more.
-                send.send(picture).ok();
-                Ok(gst::FlowSuccess::Ok)
-            })
-            .build(),
-    );
-    Run {
-        pipeline,
-        source,
-        pictures,
-    }
-}
-
-impl Run {
-    fn play(self) -> Self {
-        self.pipeline.set_state(gst::State::Playing).unwrap();
-        self
-    }
-
-    fn next(&self) -> Picture {
-        self.pictures
-            .recv_timeout(Duration::from_secs(20))
-            .expect("a picture within 20 s")
-    }
-
-    fn take(&self, n: usize) -> Vec<Picture> {
-        (0..n).map(|_| self.next()).collect()
-    }
-
-    /// Waits for the end or an error.
-    fn end(&self) -> Result<(), gst::glib::Error> {
-        let message = self
-            .pipeline
-            .bus()
-            .unwrap()
-            .timed_pop_filtered(
-                gst::ClockTime::from_seconds(30),
-                &[gst::MessageType::Eos, gst::MessageType::Error],
-            )
-            .expect("an end within 30 s");
-        match message.view() {
-            gst::MessageView::Error(error) => Err(error.error()),
-            _ => Ok(()),
-        }
-    }
-
-    /// All pictures up to the end.
-    fn all(&self) -> Vec<Picture> {
-        self.end().unwrap();
-        self.pictures.try_iter().collect()
-    }
-}
-
-fn check_order(pictures: &[Picture]) {
-    for picture in pictures {
-        assert!(picture.dts <= picture.pts, "{picture:?}");
-    }
-    for pair in pictures.windows(2) {
-        assert!(pair[0].dts < pair[1].dts, "{pair:?}");
-    }
-}
+mod support;
 
 /// A clip of a known number of pictures at 25 a second.
 fn clip(folder: &Path, name: &str, pictures: u32, chain: &str) -> PathBuf {
@@ -232,6 +116,8 @@ fn files_come_whole_and_in_order() {
         let mut shown: Vec<u64> = pictures.iter().map(|p| p.pts / 1_000_000).collect();
         shown.sort_unstable();
         assert!(shown[0] <= shift * 40, "{name}: {shown:?}");
+        let reordered = pictures.iter().any(|picture| picture.dts < picture.pts);
+        assert_eq!(reordered, shift > 0, "{name}");
         for pair in shown.windows(2) {
             assert!(
                 (39..=41).contains(&(pair[1] - pair[0])),
@@ -496,18 +382,7 @@ fn scenes_are_deterministic_and_say_so() {
 #[test]
 fn the_first_picture_is_announced() {
     let run = run("test://ball?frames=30&width=96&height=64&fps=10").play();
-    let bus = run.pipeline.bus().unwrap();
-    let change = loop {
-        let message = bus
-            .timed_pop_filtered(
-                gst::ClockTime::from_seconds(10),
-                &[gst::MessageType::Element],
-            )
-            .unwrap();
-        if let Some(change) = SourceChange::from_message(&message) {
-            break change.unwrap();
-        }
-    };
+    let change = run.change();
     assert_eq!(change.state, SourceState::Connected);
     assert_eq!(change.codec, Some(VideoCodec::H264));
     assert_eq!((change.width, change.height), (Some(96), Some(64)));

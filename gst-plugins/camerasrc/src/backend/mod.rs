@@ -3,6 +3,7 @@
 mod file;
 mod inner;
 mod rtsp;
+mod rtsp_frame;
 mod scene;
 
 use std::sync::Arc;

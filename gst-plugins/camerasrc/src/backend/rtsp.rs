@@ -1,6 +1,5 @@
 //! RTSP cameras: connects, delivers, and connects again, on the shared network thread.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,15 +9,13 @@ use retina::client::{
     Credentials, Demuxed, InitialSequenceNumberPolicy, InitialTimestampPolicy, PlayOptions,
     Session, SessionGroup, SessionOptions, SetupOptions, TcpTransportOptions, UdpTransportOptions,
 };
-use retina::codec::{
-    AudioFrame, AudioParameters, CodecItem, FrameFormat, ParametersRef, VideoFrame, VideoParameters,
-};
+use retina::codec::{CodecItem, FrameFormat, ParametersRef};
 use tokio::time::timeout_at;
 use url::Url;
 
-use super::Options;
+use super::{Options, rtsp_frame};
 use crate::backoff::Backoff;
-use crate::packet::{Item, Loss, Packet, Stream};
+use crate::packet::{Item, Loss};
 use crate::queue::Queue;
 
 /// Damaged packets in a row, without a picture between them, that end a connection.
@@ -132,6 +129,7 @@ async fn connection(
 struct Open {
     demuxed: Demuxed,
     video: usize,
+    h265: bool,
     audio: Option<usize>,
 }
 
@@ -176,6 +174,7 @@ async fn open(
             ),
         ));
     };
+    let h265 = session.streams()[video].encoding_name() == "h265";
     let audio = find("audio", &["mpeg4-generic"]);
     for stream in std::iter::once(video).chain(audio) {
         let transport = match udp {
@@ -206,6 +205,7 @@ async fn open(
     Ok(Open {
         demuxed,
         video,
+        h265,
         audio,
     })
 }
@@ -258,7 +258,9 @@ async fn deliver(
                 deadline = tokio::time::Instant::now() + options.timeout;
                 let new = frame.has_new_parameters() || !known[0];
                 let caps = match open.demuxed.streams()[open.video].parameters() {
-                    Some(ParametersRef::Video(parameters)) if new => Some(video_caps(parameters)),
+                    Some(ParametersRef::Video(parameters)) if new => {
+                        Some(rtsp_frame::video_caps(parameters))
+                    }
                     _ => None,
                 };
                 known[0] |= caps.is_some();
@@ -267,7 +269,7 @@ async fn deliver(
                 }
                 (errors, last_error) = (0, None);
                 *pictures += 1;
-                video_packet(frame, caps)
+                rtsp_frame::video_packet(frame, open.h265, caps)
             }
             Some(Ok(CodecItem::AudioFrame(frame))) => {
                 let parameters = open
@@ -275,7 +277,7 @@ async fn deliver(
                     .and_then(|stream| open.demuxed.streams()[stream].parameters());
                 let caps = match parameters {
                     Some(ParametersRef::Audio(parameters)) if !known[1] => {
-                        Some(audio_caps(parameters))
+                        Some(rtsp_frame::audio_caps(parameters))
                     }
                     _ => None,
                 };
@@ -283,7 +285,7 @@ async fn deliver(
                 if !known[1] {
                     continue;
                 }
-                audio_packet(&frame, caps)
+                rtsp_frame::audio_packet(&frame, caps)
             }
             Some(Ok(_)) => continue,
         };
@@ -293,105 +295,9 @@ async fn deliver(
     }
 }
 
-fn video_packet(frame: VideoFrame, caps: Option<gst::Caps>) -> Packet {
-    Packet {
-        stream: Stream::Video,
-        caps,
-        pts: nanoseconds(frame.timestamp()),
-        dts: None,
-        duration: None,
-        key: frame.is_random_access_point(),
-        corrupted: frame.loss() > 0,
-        arrival: Some(frame.start_ctx().received()),
-        data: gst::Buffer::from_mut_slice(frame.into_data()),
-    }
-}
-
-fn audio_packet(frame: &AudioFrame, caps: Option<gst::Caps>) -> Packet {
-    let timestamp = frame.timestamp();
-    Packet {
-        stream: Stream::Audio,
-        caps,
-        pts: nanoseconds(timestamp),
-        dts: None,
-        duration: ticks_to_ns(
-            i64::from(frame.frame_length().get()),
-            timestamp.clock_rate(),
-        ),
-        key: true,
-        corrupted: frame.loss() > 0,
-        arrival: Some(frame.ctx().received()),
-        data: gst::Buffer::from_slice(frame.data().to_vec()),
-    }
-}
-
-fn nanoseconds(timestamp: retina::Timestamp) -> Option<i64> {
-    ticks_to_ns(timestamp.elapsed(), timestamp.clock_rate())
-}
-
-fn ticks_to_ns(ticks: i64, clock_rate: NonZeroU32) -> Option<i64> {
-    let ns = i128::from(ticks) * 1_000_000_000 / i128::from(clock_rate.get());
-    i64::try_from(ns).ok()
-}
-
-fn video_caps(parameters: &VideoParameters) -> gst::Caps {
-    use retina::codec::VideoParametersCodec;
-    let (name, format) = match parameters.codec_params() {
-        VideoParametersCodec::H265 { .. } => ("video/x-h265", "hvc1"),
-        _ => ("video/x-h264", "avc"),
-    };
-    let (width, height) = parameters.pixel_dimensions();
-    let fraction = |numer: u32, denom: u32| {
-        let (numer, denom) = (i32::try_from(numer).ok()?, i32::try_from(denom).ok()?);
-        (numer > 0 && denom > 0).then(|| gst::Fraction::new(numer, denom))
-    };
-    // Retina says how long a picture lasts, caps say how many come in a second.
-    let rate = parameters
-        .frame_rate()
-        .and_then(|(units, scale)| fraction(scale, units));
-    let aspect = parameters
-        .pixel_aspect_ratio()
-        .and_then(|(width, height)| fraction(width, height));
-    gst::Caps::builder(name)
-        .field("stream-format", format)
-        .field("alignment", "au")
-        .field("parsed", true)
-        .field("width", i32::try_from(width).unwrap_or(i32::MAX))
-        .field("height", i32::try_from(height).unwrap_or(i32::MAX))
-        .field_if_some("framerate", rate)
-        .field_if_some("pixel-aspect-ratio", aspect)
-        .field(
-            "codec_data",
-            gst::Buffer::from_slice(parameters.extra_data().to_vec()),
-        )
-        .build()
-}
-
-fn audio_caps(parameters: &AudioParameters) -> gst::Caps {
-    gst::Caps::builder("audio/mpeg")
-        .field("mpegversion", 4)
-        .field("stream-format", "raw")
-        .field("framed", true)
-        .field("rate", i32::try_from(parameters.clock_rate()).unwrap_or(0))
-        .field("channels", i32::from(parameters.channels().get()))
-        .field(
-            "codec_data",
-            gst::Buffer::from_slice(parameters.extra_data().to_vec()),
-        )
-        .build()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ticks_become_nanoseconds_without_overflow() {
-        let rate = NonZeroU32::new(90_000).unwrap();
-        assert_eq!(ticks_to_ns(90_000, rate), Some(1_000_000_000));
-        assert_eq!(ticks_to_ns(-45_000, rate), Some(-500_000_000));
-        assert_eq!(ticks_to_ns(i64::MAX, NonZeroU32::MIN), None);
-    }
 
     #[test]
     fn a_refused_connection_is_unreachable() {

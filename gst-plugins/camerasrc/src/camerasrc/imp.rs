@@ -9,12 +9,13 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use nvr_contract::stats;
 
-use super::Transport;
+use super::settings::Settings;
 use super::stream::{Counters, Shared, Streamer};
+use super::{Transport, pads};
 use crate::backend::{self, Running};
 use crate::gate::Gate;
 use crate::timeline::Pace;
-use crate::uri::{self, Credentials, Source};
+use crate::uri::{self, Source};
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -26,31 +27,6 @@ pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 
 /// How long stopping waits for a backend, which may hang in a file system.
 const STOP_DEADLINE: Duration = Duration::from_millis(900);
-
-#[derive(Clone)]
-struct Settings {
-    uri: Option<String>,
-    user_id: Option<String>,
-    user_pw: Option<String>,
-    transport: Transport,
-    timeout: u64,
-    latency: u64,
-    start_unix_us: i64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            uri: None,
-            user_id: None,
-            user_pw: None,
-            transport: Transport::Auto,
-            timeout: 5_000_000_000,
-            latency: 200_000_000,
-            start_unix_us: -1,
-        }
-    }
-}
 
 #[derive(Default)]
 enum State {
@@ -138,7 +114,7 @@ impl CameraSrc {
     /// The audio pad, added now; `None` when the element goes down.
     pub(super) fn add_audio_pad(&self) -> Option<gst::Pad> {
         let template = self.obj().pad_template("audio")?;
-        let pad = pad(&template);
+        let pad = pads::pad(&template);
         pad.set_active(true).ok()?;
         self.obj().add_pad(&pad).ok()?;
         *lock(&self.audio) = Some(pad.clone());
@@ -169,40 +145,6 @@ impl CameraSrc {
         }
     }
 
-    fn options(&self) -> backend::Options {
-        let settings = lock(&self.settings).clone();
-        let in_uri = settings
-            .uri
-            .as_deref()
-            .and_then(|text| uri::parse(text).ok())
-            .and_then(|parsed| parsed.credentials);
-        let credentials = match (settings.user_id, settings.user_pw, in_uri) {
-            (None, None, in_uri) => in_uri,
-            (user, password, in_uri) => {
-                let (user_in_uri, password_in_uri) =
-                    in_uri.map_or_else(Default::default, |known| (known.user, known.password));
-                Some(Credentials {
-                    user: user.unwrap_or(user_in_uri),
-                    password: password.unwrap_or(password_in_uri),
-                })
-            }
-        };
-        let name = self.obj().name();
-        backend::Options {
-            credentials,
-            transport: match settings.transport {
-                Transport::Auto => backend::Transport::Auto,
-                Transport::Tcp => backend::Transport::Tcp,
-                Transport::Udp => backend::Transport::Udp,
-            },
-            timeout: Duration::from_nanos(settings.timeout),
-            // Different names, different jitter.
-            seed: name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            }),
-        }
-    }
-
     fn start(&self) -> Result<(), gst::StateChangeError> {
         let source = match &*lock(&self.state) {
             State::Ready(source) | State::Running { source, .. } => source.clone(),
@@ -219,7 +161,8 @@ impl CameraSrc {
             gate: Gate::default(),
             counters: Arc::clone(&self.counters),
         });
-        let started = backend::start(source.clone(), self.options(), Arc::clone(&shared.queue));
+        let options = lock(&self.settings).options(&self.obj().name());
+        let started = backend::start(source.clone(), options, Arc::clone(&shared.queue));
         let backend = started.map_err(|error| {
             gst::element_imp_error!(self, gst::ResourceError::Failed, ("{error}"));
             gst::StateChangeError
@@ -296,7 +239,7 @@ impl CameraSrc {
         }
     }
 
-    fn query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
+    pub(super) fn query(&self, pad: &gst::Pad, query: &mut gst::QueryRef) -> bool {
         if let gst::QueryViewMut::Latency(latency) = query.view_mut() {
             let live = lock(&self.state).is_live();
             let least = if live {
@@ -311,20 +254,6 @@ impl CameraSrc {
     }
 }
 
-fn pad(template: &gst::PadTemplate) -> gst::Pad {
-    gst::Pad::builder_from_template(template)
-        .query_function(|pad, parent, query| {
-            CameraSrc::catch_panic_pad_function(parent, || false, |imp| imp.query(pad, query))
-        })
-        .event_function(|pad, parent, event| match event.type_() {
-            // A camera neither gets faster nor seeks; that the news arrived is all there is to say.
-            gst::EventType::Latency | gst::EventType::Qos | gst::EventType::Reconfigure => true,
-            _ => gst::Pad::event_default(pad, parent, event),
-        })
-        .flags(gst::PadFlags::FIXED_CAPS)
-        .build()
-}
-
 #[glib::object_subclass]
 impl ObjectSubclass for CameraSrc {
     const NAME: &'static str = "GstNvrdCameraSrc";
@@ -337,7 +266,7 @@ impl ObjectSubclass for CameraSrc {
             settings: Mutex::default(),
             counters: Arc::default(),
             state: Mutex::default(),
-            video: pad(&template),
+            video: pads::pad(&template),
             audio: Mutex::default(),
         }
     }
@@ -396,34 +325,7 @@ impl ElementImpl for CameraSrc {
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let video = |name: &str, length_prefixed: &str| {
-                gst::Structure::builder(name)
-                    .field(
-                        "stream-format",
-                        gst::List::new([length_prefixed, "byte-stream"]),
-                    )
-                    .field("alignment", "au")
-                    .build()
-            };
-            let video = gst::Caps::builder_full()
-                .structure(video("video/x-h264", "avc"))
-                .structure(video("video/x-h265", "hvc1"))
-                .build();
-            let audio = gst::Caps::builder("audio/mpeg")
-                .field("mpegversion", 4)
-                .field("stream-format", "raw")
-                .field("framed", true)
-                .build();
-            let template = |name: &str, presence, caps| {
-                gst::PadTemplate::new(name, gst::PadDirection::Src, presence, caps)
-                    .expect("the caps are fixed text")
-            };
-            vec![
-                template("video", gst::PadPresence::Always, &video),
-                template("audio", gst::PadPresence::Sometimes, &audio),
-            ]
-        });
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(pads::templates);
         &TEMPLATES
     }
 

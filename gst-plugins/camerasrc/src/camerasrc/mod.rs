@@ -17,6 +17,9 @@ use gst::glib;
 use gst::prelude::*;
 
 mod imp;
+mod pads;
+mod report;
+mod settings;
 mod stream;
 
 glib::wrapper! {

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use nvr_contract::Message;
-use nvr_contract::source::{SourceChange, SourceState, VideoCodec};
+use nvr_contract::source::SourceState;
 use nvr_contract::wallclock::WallClock;
 
 use super::imp::{self, CAT};
+use super::report::{self, framerate, running_time, wall_clock_us};
 use crate::gate::{Gate, Passed};
-use crate::packet::{Failure, Item, Loss, Packet, Stream};
+use crate::packet::{Item, Loss, Packet, Stream};
 use crate::queue::Queue;
 use crate::timeline::{Mapped, Pace, Stamp, Timeline};
 
@@ -118,7 +118,7 @@ impl Streamer {
                 gst::element_error!(
                     element,
                     gst::StreamError::Failed,
-                    ("streaming stopped: {}", flow_text(error)),
+                    ("streaming stopped: {}", report::flow_text(error)),
                     ["flow {error:?}"]
                 );
                 self.push_end();
@@ -159,7 +159,7 @@ impl Streamer {
                 Ok(())
             }
             Item::Failed(failure) => {
-                fail(element, &failure);
+                report::failure(element, &failure);
                 Err(Stop::End)
             }
             Item::End => Err(Stop::End),
@@ -177,7 +177,13 @@ impl Streamer {
         }
         let Some(mapped) = self.timeline.video(stamp(element, &packet)) else {
             counters.frames_dropped.fetch_add(1, Ordering::Relaxed);
-            gst::log!(CAT, obj = element, "waiting for a key frame");
+            gst::log!(
+                CAT,
+                obj = element,
+                "left out until a key frame, this one: {}, {:?} ns",
+                packet.key,
+                packet.pts
+            );
             return Ok(());
         };
         if self.pace == Pace::Paced {
@@ -331,7 +337,7 @@ impl Streamer {
             Pace::Free => pts,
             Pace::Live | Pace::Paced => running_time(element),
         };
-        self.post(element, state, running_time, None);
+        report::change(element, self.caps.as_deref(), state, running_time, None);
     }
 
     fn lost(&mut self, element: &super::CameraSrc, loss: Loss) {
@@ -348,62 +354,14 @@ impl Streamer {
         );
         self.connection = Connection::Lost { before };
         self.timeline.reconnected();
-        self.post(
+        report::change(
             element,
+            self.caps.as_deref(),
             SourceState::Lost,
             running_time(element),
             Some(loss),
         );
     }
-
-    fn post(
-        &self,
-        element: &super::CameraSrc,
-        state: SourceState,
-        running_time_ns: u64,
-        loss: Option<Loss>,
-    ) {
-        let caps = self.caps.as_ref();
-        let field = |name: &str| caps?.structure(0)?.get::<i32>(name).ok();
-        let change = SourceChange {
-            state,
-            reason: loss.as_ref().map(|loss| loss.reason),
-            attempts: loss.as_ref().map_or(0, |loss| loss.attempts),
-            detail: loss.map(|loss| loss.detail),
-            running_time_ns,
-            unix_us: wall_clock_us(),
-            codec: caps.and_then(|caps| VideoCodec::from_caps(caps)),
-            width: field("width"),
-            height: field("height"),
-            fps: caps
-                .and_then(|caps| framerate(caps))
-                .map(|rate| f64::from(rate.numer()) / f64::from(rate.denom())),
-        };
-        let message = gst::message::Element::builder(change.to_structure())
-            .src(element)
-            .build();
-        // Without a bus nobody listens.
-        element.post_message(message).ok();
-    }
-}
-
-/// The one place that reads the wall clock; everything else follows the pipeline's clock.
-fn wall_clock_us() -> i64 {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the anchor between media time and wall time is taken here"
-    )]
-    let now = std::time::SystemTime::now();
-    now.duration_since(std::time::UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_micros()).ok())
-        .unwrap_or(0)
-}
-
-fn running_time(element: &super::CameraSrc) -> u64 {
-    element
-        .current_running_time()
-        .map_or(0, gst::ClockTime::nseconds)
 }
 
 fn stamp(element: &super::CameraSrc, packet: &Packet) -> Stamp {
@@ -424,13 +382,8 @@ fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn framerate(caps: &gst::CapsRef) -> Option<gst::Fraction> {
-    let rate = caps.structure(0)?.get::<gst::Fraction>("framerate").ok()?;
-    (rate.numer() > 0 && rate.denom() > 0).then_some(rate)
-}
-
 fn begin(pad: &gst::Pad, element: &super::CameraSrc, stream: &str, group: gst::GroupId) {
-    let id = pad.create_stream_id(element, Some(stream));
+    let id = format!("{}/{stream}", element.path_string());
     pad.push_event(
         gst::event::StreamStart::builder(&id)
             .group_id(group)
@@ -440,37 +393,4 @@ fn begin(pad: &gst::Pad, element: &super::CameraSrc, stream: &str, group: gst::G
 
 fn segment() -> gst::Event {
     gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new())
-}
-
-fn flow_text(error: gst::FlowError) -> &'static str {
-    match error {
-        gst::FlowError::NotLinked => "pad \"video\" is not linked: link it or use a fakesink",
-        gst::FlowError::NotNegotiated => {
-            "the element after pad \"video\" does not take the camera's format: put a parser or decoder there"
-        }
-        _ => "an element downstream failed",
-    }
-}
-
-fn fail(element: &super::CameraSrc, failure: &Failure) {
-    let text = failure.text();
-    match failure {
-        Failure::NotFound(_) => {
-            gst::element_error!(element, gst::ResourceError::NotFound, ("{text}"))
-        }
-        Failure::Unreadable(_) => {
-            gst::element_error!(element, gst::ResourceError::Read, ("{text}"))
-        }
-        Failure::UnknownType(_) => {
-            gst::element_error!(element, gst::StreamError::TypeNotFound, ("{text}"));
-        }
-        Failure::Damaged(_) => gst::element_error!(element, gst::StreamError::Demux, ("{text}")),
-        Failure::UnsupportedCodec(_) => {
-            gst::element_error!(element, gst::StreamError::CodecNotFound, ("{text}"));
-        }
-        Failure::MissingPlugin(_) => {
-            gst::element_error!(element, gst::CoreError::MissingPlugin, ("{text}"));
-        }
-        Failure::Internal(_) => gst::element_error!(element, gst::LibraryError::Failed, ("{text}")),
-    }
 }
