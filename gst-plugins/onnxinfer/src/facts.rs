@@ -414,3 +414,7 @@ impl InputFile {
         Ok(spec)
     }
 }
+
+#[cfg(test)]
+#[path = "facts_tests.rs"]
+mod tests;

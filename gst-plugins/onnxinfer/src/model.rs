@@ -30,6 +30,14 @@ pub enum OpenError {
     /// Its facts are wrong or missing.
     #[error(transparent)]
     Facts(#[from] FactsError),
+    /// It opens, and fails on a blank picture.
+    #[error("{path} does not run as its facts say: {source}", path = path.display())]
+    Trial {
+        /// Which model.
+        path: PathBuf,
+        /// What went wrong.
+        source: AnalysisError,
+    },
 }
 
 /// Why a picture was not analysed.
@@ -52,20 +60,36 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a model and learns its facts.
+    /// Opens a model, learns its facts and runs it once on a blank picture.
     ///
     /// # Errors
-    /// When the library, the model or its facts are missing or of no use.
+    /// When the library, the model or its facts are missing or of no use, or the model does not run.
     pub fn open(options: &OpenOptions) -> Result<Self, OpenError> {
         let session =
             SharedSession::open(&options.model, options.threads.max(1), &options.library)?;
         let facts = read_facts(options, &session)?;
         let decoder = decode::for_model(&facts);
-        Ok(Self {
+        let model = Self {
             session,
             facts,
             decoder,
-        })
+        };
+        model.try_blank().map_err(|source| OpenError::Trial {
+            path: options.model.clone(),
+            source,
+        })?;
+        Ok(model)
+    }
+
+    /// Runs it once on nothing: outputs that do not fit the facts show before the first picture, and the
+    /// first picture does not pay for what ONNX Runtime sets up in its first run.
+    fn try_blank(&self) -> Result<(), AnalysisError> {
+        let blank = vec![0.0; self.shape().iter().product()];
+        let wanted = Wanted {
+            threshold: 1.0,
+            classes: None,
+        };
+        self.analyse(&blank, &wanted, 1).map(drop)
     }
 
     /// What is known of it.

@@ -4,6 +4,7 @@
 mod common;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use common::{caps, element, grey, harness, init, library, next_trouble, onnx};
 use gst::prelude::*;
@@ -424,6 +425,9 @@ fn bad_models_and_facts_are_refused_in_ready() {
         &["task"],
     );
     check_refused(&onnx::brightness(-1), LABELS, settings, &["input.width"]);
+    let told = format!("family = \"yolox\"\n{LABELS}");
+    let failed = gst::LibraryError::Failed;
+    check_refused(&onnx::liar(), &told, failed, &["m.onnx", "[1, 20, 7]"]);
     check_refused(&onnx::embedding(), "", settings, &["m.toml", "y [1, 8]"]);
 }
 
@@ -472,27 +476,51 @@ fn facts_complete_an_open_model() {
 }
 
 #[test]
-fn a_model_that_breaks_its_word_ends_the_stream() {
-    let name = "a_model_that_breaks_its_word_ends_the_stream";
-    let Some(library) = library(name) else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let model = onnx::write(
-        folder.path(),
-        "m.onnx",
-        &onnx::liar(),
-        &format!("family = \"yolox\"\n{LABELS}"),
-    );
-    let element = element(&library, &model);
-    let bus = gst::Bus::new();
-    element.set_bus(Some(&bus));
-    let mut h = harness(&element);
-    h.set_src_caps_str(&caps("I420", 64, 48));
-    assert_eq!(h.push(grey(64, 48, 235, 0)), Err(gst::FlowError::Error));
-    let (error, text) = next_trouble(&bus).unwrap();
-    assert!(
-        error.matches(gst::LibraryError::Failed) && text.contains("[1, 20, 7]"),
-        "{text}"
-    );
+fn a_model_that_fails_ends_the_stream() {
+    let name = "a_model_that_fails_ends_the_stream";
+    for live in ["no", "yes"] {
+        let Some(mut b) = bench_of(name, &onnx::fragile(), |e| {
+            e.set_property_from_str("live", live);
+        }) else {
+            return;
+        };
+        let bus = gst::Bus::new();
+        b.element.set_bus(Some(&bus));
+        let flow = b.harness.push(grey(64, 48, 235, 0));
+        assert_eq!(flow, Err(gst::FlowError::Error));
+        let (error, text) = next_trouble(&bus).unwrap();
+        assert!(error.matches(gst::LibraryError::Failed), "{error:?}");
+        assert!(text.contains("Analysis failed"), "{text}");
+    }
+}
+
+#[test]
+fn memory_is_neither_copied_nor_constrained() {
+    let Some(mut b) = bench("memory_is_neither_copied_nor_constrained", |_| {}) else {
+        return;
+    };
+    // As after a tee: somebody else holds the picture too.
+    let picture = grey(64, 48, 235, 0);
+    let address = |b: &gst::Buffer| b.map_readable().unwrap().as_ptr();
+    let held = picture.clone();
+    let out = b.harness.push_and_pull(picture).unwrap();
+    assert_eq!(address(&out), address(&held));
+    assert_eq!(Detection::all_of_buffer(&held), []);
+    assert_eq!(Detection::all_of_buffer(&out).len(), 1);
+
+    let asks_for_strides = |b: &Bench| {
+        let caps = gst::Caps::from_str(&caps("I420", 64, 48)).unwrap();
+        let mut query = gst::query::Allocation::new(Some(&caps), true);
+        let sink = b.element.static_pad("sink").unwrap();
+        assert!(sink.query(&mut query));
+        query
+            .find_allocation_meta::<gst_video::VideoMeta>()
+            .is_some()
+    };
+    assert!(!asks_for_strides(&b));
+    b.harness
+        .add_propose_allocation_meta(gst_video::VideoMeta::meta_api(), None);
+    assert!(asks_for_strides(&b));
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub fn message(error: &OpenError) -> gst::ErrorMessage {
         OpenError::Session(SessionError::Garbage { .. }) => {
             gst::error_msg!(gst::StreamError::WrongType, ("{error}"))
         }
+        OpenError::Trial { .. } => gst::error_msg!(gst::LibraryError::Failed, ("{error}")),
         OpenError::Facts(_) => gst::error_msg!(gst::ResourceError::Settings, ("{error}")),
     }
 }

@@ -366,6 +366,15 @@ impl BaseTransformImpl for OnnxInfer {
         Ok(())
     }
 
+    // The pictures go through as they are, so that downstream alone says how their memory may look.
+    fn propose_allocation(
+        &self,
+        _decide_query: Option<&gst::query::Allocation>,
+        query: &mut gst::query::Allocation,
+    ) -> Result<(), gst::LoggableError> {
+        self.parent_propose_allocation(None, query)
+    }
+
     fn sink_event(&self, event: gst::Event) -> bool {
         if event.type_() == gst::EventType::FlushStop
             && let Some(stream) = lock(&self.stream).as_mut()

@@ -32,7 +32,7 @@
 //! iou = 0.45
 //! ```
 //!
-//! **ONNX Runtime** (1.17 or later) is loaded when the element goes to READY: from `ort-library`, else
+//! **ONNX Runtime** (1.17 or later) is loaded, and the model tried on a blank picture, when the element goes to READY: from `ort-library`, else
 //! `$ORT_DYLIB_PATH`, else `/usr/lib/nvrd/libonnxruntime.so`, else wherever the system's loader finds it. The
 //! process has one, whichever came first. All elements with the same model file and options share one session.
 //!

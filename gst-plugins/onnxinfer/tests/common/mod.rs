@@ -1,12 +1,9 @@
 //! What the integration tests share: the library, the media, tiny models written byte by byte, and a harness.
-#![allow(
-    dead_code,
-    clippy::print_stderr,
-    reason = "each test binary uses a part of it, and a skipped test must be seen"
-)]
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 pub mod onnx;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
@@ -27,6 +24,13 @@ fn workspace() -> PathBuf {
         .unwrap()
 }
 
+/// Says so where the test runner does not swallow it, as it does with what a passing test prints.
+fn skip<T>(test: &str, what: &str, path: &Path) -> Option<T> {
+    let line = format!("SKIP: {test} needs {what} at {}\n", path.display());
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    None
+}
+
 /// ONNX Runtime's library, or a visible word that the test is skipped.
 pub fn library(test: &str) -> Option<String> {
     let told = std::env::var("ORT_DYLIB_PATH").ok().map(PathBuf::from);
@@ -34,8 +38,7 @@ pub fn library(test: &str) -> Option<String> {
     if path.exists() {
         return Some(path.to_str().unwrap().to_owned());
     }
-    eprintln!("SKIP: {test} needs ONNX Runtime at {}", path.display());
-    None
+    skip(test, "ONNX Runtime", &path)
 }
 
 /// A file of the shared test media and models, or a visible word that the test is skipped.
@@ -46,8 +49,7 @@ pub fn shared(test: &str, file: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("SKIP: {test} needs {}", path.display());
-    None
+    skip(test, "a file", &path)
 }
 
 /// The element with a model, in a pipeline that is not live unless a test says so.

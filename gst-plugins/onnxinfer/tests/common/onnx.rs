@@ -151,6 +151,23 @@ pub fn liar() -> Vec<u8> {
     ])
 }
 
+/// A model that runs on a blank picture only: its mean is the index of the only table it has.
+pub fn fragile() -> Vec<u8> {
+    model(&[
+        node(
+            "ReduceMean",
+            &["images"],
+            "mean",
+            &[attribute("keepdims", 0)],
+        ),
+        node("Cast", &["mean"], "index", &[attribute("to", 7)]),
+        node("Gather", &["tables", "index"], "output", &[]),
+        floats("tables", &[1, 1, CELLS, 7], &[0.0; CELLS * 7]),
+        value(11, "images", &[1, 3, 32, 32]),
+        value(12, "output", &[1, CELLS as i64, 7]),
+    ])
+}
+
 /// A model of no detector's shape.
 pub fn embedding() -> Vec<u8> {
     model(&[
