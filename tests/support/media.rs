@@ -67,7 +67,6 @@ fn generate(path: &Path, pictures: u32) {
         "!",
         "video/x-raw,width=640,height=360,framerate=10/1",
         "!",
-        "!",
         "x264enc",
         "key-int-max=25",
         "bframes=0",
