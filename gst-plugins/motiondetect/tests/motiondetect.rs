@@ -398,6 +398,23 @@ fn time_may_jump_and_stop() {
 }
 
 #[test]
+fn a_short_picture_is_an_error_and_no_panic() {
+    for size in [0, 1, 160 * 95] {
+        let mut bench = Bench::new(&element());
+        bench.push(0, None);
+        let flow = bench
+            .harness
+            .push(gst::Buffer::from_mut_slice(vec![0u8; size]));
+        assert_eq!(flow, Err(gst::FlowError::Error), "{size} bytes");
+        let error = bench.bus.pop_filtered(&[gst::MessageType::Error]).unwrap();
+        let gst::MessageView::Error(error) = error.view() else {
+            unreachable!()
+        };
+        assert!(error.error().to_string().contains("shorter"), "{error:?}");
+    }
+}
+
+#[test]
 fn gaps_and_a_disabled_element_leave_pictures_alone() {
     let element = element();
     let mut bench = Bench::new(&element);

@@ -2,15 +2,17 @@
 //!
 //! Robust least squares by iterated weights: what moves in the picture must not pull the estimate.
 
-use super::grid::Grid;
+use super::grid::{Grid, LANES};
+use super::loops;
 use super::reduce::Window;
 
-/// Cells in a group that is summed side by side; sums of floats do not vectorise by themselves.
-const WIDTH: usize = 4;
 /// Every n-th row is enough: some thousand cells for four unknowns.
 const ROW_STEP: usize = 4;
 /// Fewer cells than this decide nothing.
 const MIN_CELLS: f32 = 40.0;
+/// A step below these, in pixels and grey levels, is the last.
+const SMALL_SHIFT: f32 = 0.05;
+const SMALL_LIGHT: f32 = 0.3;
 /// Shifts are held near zero where the picture has no texture that would show them.
 const RIDGE: [f32; 4] = [50.0, 50.0, 1.0, 0.0];
 
@@ -50,21 +52,18 @@ pub struct Cells<'a> {
     pub trusted: &'a [u8],
 }
 
-/// Working memory of fits, kept to spare allocations.
+/// The cells that take part in a fit, gathered; kept from fit to fit to spare allocations.
 #[derive(Debug, Default)]
 pub struct Fitter {
-    residuals: Vec<[f32; WIDTH]>,
-    weights: Vec<[f32; WIDTH]>,
-}
-
-type Lanes = [f32; WIDTH];
-
-fn total(lanes: Lanes) -> f32 {
-    lanes.iter().sum()
-}
-
-fn groups(values: &[f32], row: &std::ops::Range<usize>) -> impl Iterator<Item = Lanes> {
-    values[row.clone()].as_chunks::<WIDTH>().0.iter().copied()
+    slope_x: Vec<f32>,
+    slope_y: Vec<f32>,
+    /// Distance of the background from mid grey, as a share of it.
+    grey: Vec<f32>,
+    picture: Vec<f32>,
+    trust: Vec<f32>,
+    residual: Vec<f32>,
+    weights: Vec<f32>,
+    product: Vec<f32>,
 }
 
 impl Fitter {
@@ -77,129 +76,120 @@ impl Fitter {
         start: Change,
         steps: usize,
     ) -> Option<Change> {
-        let rows = Self::rows(grid, window);
-        self.weights.clear();
-        for row in &rows {
-            let trusted = cells.trusted[row.clone()].as_chunks::<WIDTH>().0;
-            self.weights
-                .extend(trusted.iter().map(|t| t.map(f32::from)));
-        }
-        let count: f32 = self.weights.iter().flatten().sum();
+        self.gather(cells, grid, window, start);
+        let count = loops::sum(&self.trust);
         if count < MIN_CELLS {
             return None;
         }
         let mut change = start;
         for _ in 0..steps {
-            let mean = self.measure(cells, &rows, change) / count;
-            change = self.step(cells, &rows, change, mean.max(0.5))?;
+            let scale = (loops::dot_abs(&self.trust, &self.residual) / count).max(0.5);
+            let [dx, dy, gain, offset] = self.step(scale)?;
+            loops::add_bent(&mut self.residual, &self.slope_x, &self.slope_y, (dx, dy));
+            loops::add_scaled(&mut self.residual, &self.grey, -gain);
+            self.residual.iter_mut().for_each(|r| *r -= offset);
+            change = Change {
+                dx: change.dx + dx,
+                dy: change.dy + dy,
+                gain: change.gain + gain,
+                offset: change.offset + offset,
+            };
+            // Most pictures look at the scene as the one before did.
+            if dx.abs().max(dy.abs()) < SMALL_SHIFT && gain.abs().max(offset.abs()) < SMALL_LIGHT {
+                break;
+            }
         }
         Some(change)
     }
 
-    /// The parts of rows that take part: not the outermost cells, whose slopes are one-sided.
-    fn rows(grid: Grid, window: &Window) -> Vec<std::ops::Range<usize>> {
+    /// Collects the rows that take part, without the outermost cells, whose slopes are one-sided.
+    fn gather(&mut self, cells: Cells<'_>, grid: Grid, window: &Window, start: Change) {
         let cols = window.cols.start.max(1)..window.cols.end.min(grid.cols.saturating_sub(1));
         let rows = window.rows.start.max(1)..window.rows.end.min(grid.rows.saturating_sub(1));
         let step = if grid.len() > 4000 { ROW_STEP } else { 1 };
-        let width = cols.len();
-        rows.step_by(step)
-            .map(|row| {
-                let first = row * grid.cols + cols.start;
-                first..first + width
-            })
-            .collect()
+        let lists = [
+            &mut self.slope_x,
+            &mut self.slope_y,
+            &mut self.grey,
+            &mut self.picture,
+            &mut self.trust,
+        ];
+        lists.into_iter().for_each(Vec::clear);
+        for row in rows.step_by(step) {
+            let first = row * grid.cols + cols.start;
+            let range = first..first + cols.len();
+            self.slope_x
+                .extend_from_slice(&cells.slope_x[range.clone()]);
+            self.slope_y
+                .extend_from_slice(&cells.slope_y[range.clone()]);
+            self.grey.extend_from_slice(&cells.base[range.clone()]);
+            self.picture
+                .extend_from_slice(&cells.picture[range.clone()]);
+            self.trust
+                .extend(cells.trusted[range].iter().map(|&t| f32::from(t)));
+        }
+        let len = self.trust.len().next_multiple_of(LANES);
+        let lists = [
+            &mut self.slope_x,
+            &mut self.slope_y,
+            &mut self.grey,
+            &mut self.picture,
+            &mut self.trust,
+        ];
+        let others = [&mut self.residual, &mut self.weights, &mut self.product];
+        lists
+            .into_iter()
+            .chain(others)
+            .for_each(|list| list.resize(len, 0.0));
+        loops::unlit(&mut self.residual, &self.picture, &self.grey, start);
+        loops::add_bent(
+            &mut self.residual,
+            &self.slope_x,
+            &self.slope_y,
+            (start.dx, start.dy),
+        );
+        self.grey
+            .iter_mut()
+            .for_each(|b| *b = (*b - 128.0) * (1.0 / 128.0));
     }
 
-    /// Fills in the residuals; the answer is the sum of their magnitudes.
-    fn measure(
-        &mut self,
-        cells: Cells<'_>,
-        rows: &[std::ops::Range<usize>],
-        change: Change,
-    ) -> f32 {
-        self.residuals.clear();
-        let mut sums = Lanes::default();
-        let mut weights = self.weights.iter();
-        for row in rows {
-            let values = groups(cells.picture, row)
-                .zip(groups(cells.base, row))
-                .zip(groups(cells.slope_x, row).zip(groups(cells.slope_y, row)));
-            let residuals = values.zip(&mut weights).map(|(((c, b), (sx, sy)), w)| {
-                let mut r = Lanes::default();
-                for l in 0..WIDTH {
-                    r[l] = c[l] - change.lit(b[l]) + change.dx * sx[l] + change.dy * sy[l];
-                    sums[l] += w[l] * r[l].abs();
-                }
-                r
-            });
-            self.residuals.extend(residuals);
-        }
-        total(sums)
-    }
-
-    /// One weighted least-squares step; `scale` is the residual from which on a cell counts less.
-    fn step(
-        &self,
-        cells: Cells<'_>,
-        rows: &[std::ops::Range<usize>],
-        change: Change,
-        scale: f32,
-    ) -> Option<Change> {
-        // The upper triangle of the normal matrix, row by row, then the right side.
-        let mut sums = [Lanes::default(); 14];
-        let mut kept = self.residuals.iter().zip(&self.weights);
-        for row in rows {
-            let values = groups(cells.base, row)
-                .zip(groups(cells.slope_x, row).zip(groups(cells.slope_y, row)));
-            for ((b, (sx, sy)), (r, trust)) in values.zip(&mut kept) {
-                let mut f = [Lanes::default(); 4];
-                let mut w = Lanes::default();
-                for l in 0..WIDTH {
-                    let size = r[l].abs().max(1e-6);
-                    let near = (scale / size).min(1.0);
-                    let far = (4.0 * scale / size).min(1.0);
-                    w[l] = near * far * trust[l];
-                    f[0][l] = -sx[l];
-                    f[1][l] = -sy[l];
-                    f[2][l] = (b[l] - 128.0) * (1.0 / 128.0);
-                    f[3][l] = 1.0;
-                }
-                let mut k = 0;
-                for i in 0..4 {
-                    let mut wf = Lanes::default();
-                    for l in 0..WIDTH {
-                        wf[l] = w[l] * f[i][l];
-                    }
-                    for other in &f[i..] {
-                        for l in 0..WIDTH {
-                            sums[k][l] += wf[l] * other[l];
-                        }
-                        k += 1;
-                    }
-                    for l in 0..WIDTH {
-                        sums[10 + i][l] += wf[l] * r[l];
-                    }
-                }
-            }
-        }
-        let sums = sums.map(total);
+    /// One weighted least-squares step: what to add to shift, gain and offset; `scale` is the residual from which on a
+    /// cell counts less.
+    fn step(&mut self, scale: f32) -> Option<[f32; 4]> {
+        let Self {
+            slope_x,
+            slope_y,
+            grey,
+            residual,
+            trust,
+            weights,
+            product,
+            ..
+        } = self;
+        loops::robust_weights(weights, residual, trust, scale);
+        // The unknowns act through these; a shift acts against the slope, hence the signs below.
+        let factors: [&[f32]; 3] = [slope_x, slope_y, grey];
+        let sign = [-1.0, -1.0, 1.0, 1.0];
         let mut matrix = [[0.0; 5]; 4];
-        let pairs = (0..4).flat_map(|i| (i..4).map(move |j| (i, j)));
-        for ((i, j), &sum) in pairs.zip(&sums) {
-            matrix[i][j] = f64::from(sum);
-            matrix[j][i] = f64::from(sum);
+        for (i, factor) in factors.into_iter().enumerate() {
+            loops::multiply(product, weights, factor);
+            for (j, other) in factors.into_iter().enumerate().skip(i) {
+                matrix[i][j] = loops::dot(product, other);
+            }
+            matrix[i][3] = loops::sum(product);
+            matrix[i][4] = loops::dot(product, residual);
         }
+        matrix[3][3] = loops::sum(weights);
+        matrix[3][4] = loops::dot(weights, residual);
+        let mut full = [[0.0; 5]; 4];
         for i in 0..4 {
-            matrix[i][i] += f64::from(RIDGE[i]);
-            matrix[i][4] = f64::from(sums[10 + i]);
+            for j in 0..4 {
+                full[i][j] = f64::from(matrix[i.min(j)][i.max(j)] * sign[i] * sign[j]);
+            }
+            full[i][i] += f64::from(RIDGE[i]);
+            full[i][4] = f64::from(matrix[i][4] * sign[i]);
         }
-        let [dx, dy, gain, offset] = solve(matrix)?.map(|v| v as f32);
-        Some(Change {
-            dx: change.dx + dx,
-            dy: change.dy + dy,
-            gain: change.gain + gain,
-            offset: change.offset + offset,
-        })
+        Some(solve(full)?.map(|v| v as f32))
     }
 }
 

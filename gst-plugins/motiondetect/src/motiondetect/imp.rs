@@ -2,25 +2,20 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
-use gst_video::prelude::*;
+use nvr_contract::Message;
 use nvr_contract::gate::SceneChange;
-use nvr_contract::motion::{MotionChange, MotionFrame, MotionRegion, MotionState};
-use nvr_contract::polygon::Zone;
+use nvr_contract::motion::{MotionChange, MotionState};
 use nvr_contract::wallclock::WallClock;
-use nvr_contract::{Message, stats};
 
-use super::detector::{Config, Detector, Outcome};
-use super::episode::{Episodes, Turn};
-use super::grid::Luma;
+use super::detector::Config;
 use super::settings::{Area, Settings};
-use super::zones::ZoneSet;
+use super::state::{State, Trouble};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -30,27 +25,8 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-/// A DISCONT buffer this far, in nanoseconds, from the one before begins a new stretch of video.
-const DISCONT_GAP: u64 = 1_000_000_000;
 /// The longest time that a property takes, nanoseconds.
 const MAX_TIME: u64 = 600_000_000_000;
-
-#[derive(Debug, Default)]
-struct Counters {
-    frames_in: u64,
-    processed: u64,
-    last_ns: u64,
-    total_ns: u64,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    info: Option<gst_video::VideoInfo>,
-    detector: Detector,
-    episodes: Episodes,
-    counters: Counters,
-    last_pts: Option<u64>,
-}
 
 /// Lock order: `settings` before `state`; neither is held while anything is pushed or posted.
 #[derive(Debug, Default, glib::Properties)]
@@ -215,11 +191,7 @@ impl BaseTransformImpl for MotionDetect {
     fn sink_event(&self, event: gst::Event) -> bool {
         match event.view() {
             gst::EventView::Eos(_) => self.finish(),
-            gst::EventView::FlushStop(_) => {
-                let mut state = self.state();
-                state.detector.interrupt();
-                state.last_pts = None;
-            }
+            gst::EventView::FlushStop(_) => self.state().interrupt(),
             _ => {}
         }
         self.parent_sink_event(event)
@@ -229,22 +201,24 @@ impl BaseTransformImpl for MotionDetect {
         &self,
         buffer: &mut gst::BufferRef,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let (enabled, config) = {
-            let settings = self.settings();
-            (settings.enabled, self.changed_config(&settings))
-        };
+        let enabled = self.take_settings();
         if !enabled || buffer.flags().contains(gst::BufferFlags::GAP) {
             self.pass(enabled);
             return Ok(gst::FlowSuccess::Ok);
         }
-        let (outcome, turns, zones) = self.look(buffer, config)?;
-        self.announce(turns.into_iter().flatten(), &zones, buffer.pts());
-        MotionFrame {
-            moving: !outcome.regions.is_empty(),
-            level: outcome.level,
-            learning: outcome.learning,
+        let looked = self.state().look(buffer);
+        match looked {
+            Ok(changes) => self.announce(changes, buffer.pts()),
+            Err(Trouble::NotNegotiated) => return Err(gst::FlowError::NotNegotiated),
+            Err(Trouble::Short) => {
+                gst::element_imp_error!(
+                    self,
+                    gst::StreamError::Format,
+                    ("The picture is shorter than its caps say; check the element upstream.")
+                );
+                return Err(gst::FlowError::Error);
+            }
         }
-        .attach(buffer);
         Ok(gst::FlowSuccess::Ok)
     }
 }
@@ -258,10 +232,17 @@ impl MotionDetect {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The configuration, when it is not the one in force.
-    fn changed_config(&self, settings: &Settings) -> Option<Config> {
-        let state = self.state();
-        (*state.detector.config() != settings.config).then(|| settings.config.clone())
+    /// Puts in force what properties and signals asked for since the last picture; whether pictures are looked at.
+    fn take_settings(&self) -> bool {
+        let settings = self.settings();
+        let mut state = self.state();
+        if *state.config() != settings.config {
+            state.set_config(settings.config.clone());
+        }
+        if self.reset.swap(false, Ordering::Relaxed) {
+            state.reset();
+        }
+        settings.enabled
     }
 
     fn set_area(&self, area: Area, text: Option<&str>) {
@@ -281,140 +262,33 @@ impl MotionDetect {
     }
 
     fn stats(&self) -> gst::Structure {
-        let state = self.state();
-        let Counters {
-            frames_in,
-            processed,
-            last_ns,
-            total_ns,
-        } = state.counters;
-        gst::Structure::builder(stats::NAME)
-            .field(stats::FRAMES_IN, frames_in)
-            .field(stats::FRAMES_PROCESSED, processed)
-            .field(stats::FRAMES_DROPPED, 0u64)
-            .field(stats::LAST_LATENCY_NS, last_ns)
-            .field(
-                stats::AVG_LATENCY_NS,
-                total_ns.checked_div(processed).unwrap_or(0),
-            )
-            .build()
+        self.state().stats()
     }
 
     /// Lets a picture pass that is not looked at.
     fn pass(&self, enabled: bool) {
-        self.state().counters.frames_in += 1;
+        self.state().pass();
         if !enabled {
             self.finish();
-            self.state().detector.reset();
+            self.state().reset();
         }
-    }
-
-    /// Looks at a picture and puts its regions on it.
-    fn look(
-        &self,
-        buffer: &mut gst::BufferRef,
-        config: Option<Config>,
-    ) -> Result<Looked, gst::FlowError> {
-        let mut state = self.state();
-        let state = &mut *state;
-        state.counters.frames_in += 1;
-        let info = state.info.as_ref().ok_or(gst::FlowError::NotNegotiated)?;
-        let (width, height) = (info.width(), info.height());
-        let pts = buffer.pts().map(gst::ClockTime::nseconds);
-        if let Some(config) = config {
-            state.detector.set_config(config);
-        }
-        if self.reset.swap(false, Ordering::Relaxed) {
-            state.detector.reset();
-        }
-        let gap = pts
-            .zip(state.last_pts)
-            .map(|(now, last)| now.abs_diff(last));
-        if buffer.flags().contains(gst::BufferFlags::DISCONT)
-            && gap.is_some_and(|gap| gap > DISCONT_GAP)
-        {
-            gst::debug!(
-                CAT,
-                imp = self,
-                "Stream goes on at {pts:?} ns after {:?} ns",
-                state.last_pts
-            );
-            state.detector.interrupt();
-        }
-        let began = Instant::now();
-        let outcome = {
-            let frame = gst_video::VideoFrameRef::from_buffer_ref_readable(buffer, info)
-                .map_err(|_| self.bad_picture())?;
-            let stride =
-                usize::try_from(frame.plane_stride()[0]).map_err(|_| self.bad_picture())?;
-            let data = frame.plane_data(0).map_err(|_| self.bad_picture())?;
-            let luma = Luma::new(data, stride, width as usize, height as usize)
-                .ok_or_else(|| self.bad_picture())?;
-            state.detector.process(luma, pts)
-        };
-        state.counters.last_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        state.counters.total_ns += state.counters.last_ns;
-        state.counters.processed += 1;
-        state.last_pts = pts.or(state.last_pts);
-
-        let zones = state.detector.config().zones.clone();
-        let mut touched = ZoneSet::default();
-        for region in &outcome.regions {
-            touched = touched.with(region.zones);
-            MotionRegion {
-                bbox: region.bbox,
-                score: region.score,
-                zones: region.zones.names(&zones),
-            }
-            .attach(buffer, width, height);
-        }
-        let moving = (!outcome.regions.is_empty()).then_some((outcome.level, touched));
-        let hold = state.detector.config().hold_ns;
-        let at = state.last_pts.unwrap_or(0);
-        Ok((outcome, state.episodes.see(at, moving, hold), zones))
-    }
-
-    fn bad_picture(&self) -> gst::FlowError {
-        gst::element_imp_error!(
-            self,
-            gst::StreamError::Format,
-            ["The picture is shorter than its caps say; check the element upstream."]
-        );
-        gst::FlowError::Error
     }
 
     /// Ends motion that is open.
     fn finish(&self) {
-        let (turn, zones) = {
-            let mut state = self.state();
-            (
-                state.episodes.finish(),
-                state.detector.config().zones.clone(),
-            )
-        };
-        self.announce(turn, &zones, None);
+        let change = self.state().finish();
+        self.announce(change, None);
     }
 
     /// Tells the bus and upstream that motion started or is over.
     fn announce(
         &self,
-        turns: impl IntoIterator<Item = Turn>,
-        zones: &[Zone],
+        changes: impl IntoIterator<Item = MotionChange>,
         seen_at: Option<gst::ClockTime>,
     ) {
-        for turn in turns {
+        for mut change in changes {
             let anchor = WallClock::of_pad(self.obj().sink_pad());
-            let change = MotionChange {
-                state: if turn.started {
-                    MotionState::Started
-                } else {
-                    MotionState::Finished
-                },
-                pts_ns: turn.pts_ns,
-                unix_us: anchor.map(|anchor| anchor.unix_us_of(turn.pts_ns)),
-                level: turn.level,
-                zones: turn.zones.names(zones),
-            };
+            change.unix_us = anchor.map(|anchor| anchor.unix_us_of(change.pts_ns));
             gst::info!(CAT, imp = self, "{change:?}");
             let message = gst::message::Element::builder(change.to_structure())
                 .src(&*self.obj())
@@ -423,8 +297,8 @@ impl MotionDetect {
                 gst::debug!(CAT, imp = self, "No bus for {change:?}");
             }
             let scene = SceneChange {
-                moving: turn.started,
-                pts_ns: seen_at.map_or(turn.pts_ns, gst::ClockTime::nseconds),
+                moving: change.state == MotionState::Started,
+                pts_ns: seen_at.map_or(change.pts_ns, gst::ClockTime::nseconds),
             };
             if !self.obj().sink_pad().push_event(scene.to_event()) {
                 gst::log!(CAT, imp = self, "Nobody upstream wants {scene:?}");
@@ -432,6 +306,3 @@ impl MotionDetect {
         }
     }
 }
-
-/// What a picture showed, the turns that it brought, and the zones in force.
-type Looked = (Outcome, [Option<Turn>; 2], Vec<Zone>);

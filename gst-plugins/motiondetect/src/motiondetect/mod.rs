@@ -14,6 +14,7 @@ pub mod detector;
 pub mod grid;
 pub mod zones;
 
+mod absorb;
 mod background;
 mod camera;
 mod components;
@@ -21,10 +22,13 @@ mod confirm;
 mod episode;
 mod fit;
 mod imp;
+mod loops;
 mod model;
 mod pace;
 mod reduce;
+mod regions;
 mod settings;
+mod state;
 
 use gst::glib;
 use gst::prelude::*;

@@ -2,15 +2,14 @@
 
 use std::collections::VecDeque;
 
-use nvr_contract::BBox;
-
 use super::background::{Background, Look, Marks, Pace, Scene, Sight};
 use super::camera::Camera;
-use super::components::{CellBox, Components, fitted_box, merge};
+use super::components::Components;
 use super::confirm::{Beat, Confirm, Deed, MIN_ACTIVE, Shape};
-use super::detector::{Config, Outcome, Region, Thresholds};
+use super::detector::{Config, Outcome, Thresholds};
 use super::grid::{Grid, LANES, Luma};
 use super::pace::Tick;
+use super::regions::{self, Thing, fitted_box};
 use super::zones::{Raster, ZoneSet};
 
 /// Pictures at most this close together, in nanoseconds, are too alike to tell activity by.
@@ -91,12 +90,6 @@ impl Measure {
             cells: self.weak,
         }
     }
-}
-
-/// What is known of a moving thing beside its box.
-struct Facts {
-    peak: f32,
-    zones: ZoneSet,
 }
 
 impl Model {
@@ -277,7 +270,7 @@ impl Model {
         self.components = components;
         Outcome {
             learning: moment.learning,
-            regions: self.regions(found, moment.limits),
+            regions: regions::joined(found, self.grid, self.size, moment.limits.peak),
             level: moving as f64 / self.grid.len() as f64,
         }
     }
@@ -343,43 +336,19 @@ impl Model {
         }
     }
 
-    fn draw(&self, cells: &[u32], sight: &Sight, measure: &Measure) -> Option<(CellBox, Facts)> {
+    fn draw(&self, cells: &[u32], sight: &Sight, measure: &Measure) -> Option<Thing> {
         let foreground = cells
             .iter()
-            .map(|&index| index as usize)
-            .filter(|&k| self.weak[k] != 0);
-        let strengths = foreground.map(|k| {
-            let (col, row) = self.grid.position(k);
-            (col, row, sight.residual[k].abs())
+            .filter(|&&index| self.weak[index as usize] != 0);
+        let strengths = foreground.map(|&index| {
+            let (col, row) = self.grid.position(index as usize);
+            (col, row, sight.residual[index as usize].abs())
         });
-        let facts = Facts {
+        Some(Thing {
+            at: fitted_box(strengths)?,
             peak: measure.peak,
             zones: measure.zones,
-        };
-        Some((fitted_box(strengths)?, facts))
-    }
-
-    fn regions(&self, found: Vec<(CellBox, Facts)>, limits: Thresholds) -> Vec<Region> {
-        let merged = merge(found, |a, b| {
-            a.peak = a.peak.max(b.peak);
-            a.zones = a.zones.with(b.zones);
-        });
-        let share =
-            |cells: f32, size: usize| f64::from(cells) * self.grid.cell as f64 / size as f64;
-        let (width, height) = self.size;
-        merged
-            .into_iter()
-            .map(|(at, facts)| Region {
-                bbox: BBox::clamped(
-                    share(at.x0, width),
-                    share(at.y0, height),
-                    share(at.x1 - at.x0, width),
-                    share(at.y1 - at.y0, height),
-                ),
-                score: f64::from(facts.peak / (facts.peak + limits.peak)),
-                zones: facts.zones,
-            })
-            .collect()
+        })
     }
 
     fn update(&mut self, sight: &Sight, moment: Moment<'_>, strong: f32) {
