@@ -1,0 +1,248 @@
+//! Cameras: the list, one, and every way to change one.
+
+mod view;
+mod input;
+
+use std::sync::Arc;
+
+use nvr_base::{ErrorKind, Result};
+use nvr_media::probe::Probe;
+
+use super::body::Body;
+use super::context::{ApiContext, Lane};
+use super::error::ApiResult;
+use super::query::{List, PageQuery, Query};
+use super::reply::{Created, Json, NoContent};
+use crate::cameras::CameraView;
+use input::{CameraChange, CameraToTest, NewCamera, WholeCamera};
+use view::{Camera, TestResult, camera_of};
+
+/// All cameras, by name.
+#[utoipa::path(get, path = "/api/v1/cameras", tag = "cameras", operation_id = "list_cameras", params(PageQuery), responses(
+    (status = 200, body = List<Camera>, description = "A page of them."),
+    (status = 400, body = super::error::ErrorBody, description = "A parameter is wrong."),
+    (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
+))]
+pub(super) async fn list(
+    context: Arc<ApiContext>,
+    []: [String; 0],
+    Query(query): Query<PageQuery>,
+) -> ApiResult<Json<List<Camera>>> {
+    let page = query.request()?;
+    let list = context.run(Lane::Read, move |context| {
+        let all = context.cameras.list()?;
+        let total = all.len() as u64;
+        let before = (page.page as usize - 1).saturating_mul(page.limit as usize);
+        let here = all.into_iter().skip(before).take(page.limit as usize);
+        Ok(List::new(
+            here.map(|view| camera_of(context, view)).collect(),
+            total,
+            page,
+        ))
+    });
+    list.await.map(Json)
+}
+
+/// One camera.
+#[utoipa::path(get, path = "/api/v1/cameras/{name}", tag = "cameras", operation_id = "get_camera",
+    params(("name" = String, Path, description = "Name of the camera.")),
+    responses(
+        (status = 200, body = Camera, description = "The camera as it is now."),
+        (status = 404, body = super::error::ErrorBody, description = "There is no such camera."),
+        (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
+    ))]
+pub(super) async fn get(
+    context: Arc<ApiContext>,
+    [name]: [String; 1],
+    (): (),
+) -> ApiResult<Json<Camera>> {
+    let camera = context.run(Lane::Read, move |context| {
+        Ok(camera_of(context, context.cameras.get(&name)?))
+    });
+    camera.await.map(Json)
+}
+
+/// Adds a camera, and starts it if it is enabled.
+#[utoipa::path(post, path = "/api/v1/cameras", tag = "cameras", operation_id = "create_camera", request_body = NewCamera, responses(
+    (status = 201, body = Camera, description = "The camera.", headers(("Location" = String, description = "Path of the camera."))),
+    (status = 400, body = super::error::ErrorBody, description = "A field is wrong."),
+    (status = 409, body = super::error::ErrorBody, description = "The name is taken."),
+    (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
+))]
+pub(super) async fn create(
+    context: Arc<ApiContext>,
+    []: [String; 0],
+    Body(body): Body<NewCamera>,
+) -> ApiResult<Created<Camera>> {
+    let input = body.into_input()?;
+    let location = format!("/api/v1/cameras/{}", input.name);
+    let body = changed(context, move |context| context.cameras.create(input))
+        .await?
+        .0;
+    Ok(Created { location, body })
+}
+
+/// Makes a camera what the body says.
+#[utoipa::path(put, path = "/api/v1/cameras/{name}", tag = "cameras", operation_id = "replace_camera", request_body = WholeCamera,
+    params(("name" = String, Path, description = "Name of the camera.")),
+    responses(
+        (status = 200, body = Camera, description = "The camera as it is now."),
+        (status = 400, body = super::error::ErrorBody, description = "A field is wrong."),
+        (status = 404, body = super::error::ErrorBody, description = "There is no such camera."),
+        (status = 409, body = super::error::ErrorBody, description = "It stands in the configuration file."),
+        (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
+    ))]
+pub(super) async fn replace(
+    context: Arc<ApiContext>,
+    [name]: [String; 1],
+    Body(body): Body<WholeCamera>,
+) -> ApiResult<Json<Camera>> {
+    changed(context, move |context| {
+        let before = context.cameras.get(&name)?.input;
+        context.cameras.update(body.applied(before)?)
+    })
+    .await
+}
+
+/// Changes some of a camera.
+#[utoipa::path(patch, path = "/api/v1/cameras/{name}", tag = "cameras", operation_id = "change_camera", request_body = CameraChange,
+    params(("name" = String, Path, description = "Name of the camera.")),
+    responses(
+        (status = 200, body = Camera, description = "The camera as it is now."),
+        (status = 400, body = super::error::ErrorBody, description = "A field is wrong."),
+        (status = 404, body = super::error::ErrorBody, description = "There is no such camera."),
+        (status = 409, body = super::error::ErrorBody, description = "It stands in the configuration file."),
+        (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
+    ))]
+pub(super) async fn change(
+    context: Arc<ApiContext>,
+    [name]: [String; 1],
+    Body(body): Body<CameraChange>,
+) -> ApiResult<Json<Camera>> {
+    changed(context, move |context| {
+        let before = context.cameras.get(&name)?.input;
+        context.cameras.update(body.applied(before)?)
+    })
+    .await
+}
+
+/// Removes a camera; its events and recordings stay.
+#[utoipa::path(delete, path = "/api/v1/cameras/{name}", tag = "cameras", operation_id = "delete_camera",
+    params(("name" = String, Path, description = "Name of the camera.")),
+    responses(
+        (status = 204, description = "It has gone."),
+        (status = 404, body = super::error::ErrorBody, description = "There is no such camera."),
+        (status = 409, body = super::error::ErrorBody, description = "It stands in the configuration file."),
+        (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
+    ))]
+pub(super) async fn delete(
+    context: Arc<ApiContext>,
+    [name]: [String; 1],
+    (): (),
+) -> ApiResult<NoContent> {
+    context
+        .run(Lane::Change, move |context| context.cameras.delete(&name))
+        .await
+        .map(|()| NoContent)
+}
+
+/// Enables a camera, for good.
+#[utoipa::path(post, path = "/api/v1/cameras/{name}/start", tag = "cameras", operation_id = "start_camera",
+    params(("name" = String, Path, description = "Name of the camera.")),
+    responses(
+        (status = 200, body = Camera, description = "The camera as it is now."),
+        (status = 404, body = super::error::ErrorBody, description = "There is no such camera."),
+        (status = 409, body = super::error::ErrorBody, description = "It stands in the configuration file."),
+        (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
+    ))]
+pub(super) async fn start(
+    context: Arc<ApiContext>,
+    [name]: [String; 1],
+    (): (),
+) -> ApiResult<Json<Camera>> {
+    changed(context, move |context| {
+        context.cameras.set_enabled(&name, true)
+    })
+    .await
+}
+
+/// Disables a camera, for good.
+#[utoipa::path(post, path = "/api/v1/cameras/{name}/stop", tag = "cameras", operation_id = "stop_camera",
+    params(("name" = String, Path, description = "Name of the camera.")),
+    responses(
+        (status = 200, body = Camera, description = "The camera as it is now."),
+        (status = 404, body = super::error::ErrorBody, description = "There is no such camera."),
+        (status = 409, body = super::error::ErrorBody, description = "It stands in the configuration file."),
+        (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
+    ))]
+pub(super) async fn stop(
+    context: Arc<ApiContext>,
+    [name]: [String; 1],
+    (): (),
+) -> ApiResult<Json<Camera>> {
+    changed(context, move |context| {
+        context.cameras.set_enabled(&name, false)
+    })
+    .await
+}
+
+/// Connects to a camera that is not saved, and says what it sends. Takes some seconds.
+#[utoipa::path(post, path = "/api/v1/cameras/test", tag = "cameras", operation_id = "test_camera", request_body = CameraToTest, responses(
+    (status = 200, body = TestResult, description = "What came, or why nothing did."),
+    (status = 400, body = super::error::ErrorBody, description = "A field is wrong."),
+    (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
+))]
+pub(super) async fn test(
+    context: Arc<ApiContext>,
+    []: [String; 0],
+    Body(body): Body<CameraToTest>,
+) -> ApiResult<Json<TestResult>> {
+    let input = body.into_input()?;
+    let result = context.run(Lane::Test, move |context| {
+        outcome(context.cameras.test(input))
+    });
+    result.await.map(Json)
+}
+
+/// Connects to a camera, running or not, and says what it sends. Takes some seconds.
+#[utoipa::path(post, path = "/api/v1/cameras/{name}/test", tag = "cameras", operation_id = "test_saved_camera",
+    params(("name" = String, Path, description = "Name of the camera.")),
+    responses(
+        (status = 200, body = TestResult, description = "What came, or why nothing did."),
+        (status = 404, body = super::error::ErrorBody, description = "There is no such camera."),
+        (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
+    ))]
+pub(super) async fn test_saved(
+    context: Arc<ApiContext>,
+    [name]: [String; 1],
+    (): (),
+) -> ApiResult<Json<TestResult>> {
+    let result = context.run(Lane::Test, move |context| {
+        let input = context.cameras.get(&name)?.input;
+        outcome(context.cameras.test(input))
+    });
+    result.await.map(Json)
+}
+
+/// A camera that gives no picture is a result; a wrong field or a fault of ours is not.
+fn outcome(probed: Result<Probe>) -> Result<TestResult> {
+    match probed {
+        Ok(probe) => Ok(probe.into()),
+        Err(error) => match error.kind() {
+            ErrorKind::Unavailable | ErrorKind::FailedPrecondition | ErrorKind::DataLoss => {
+                Ok(TestResult::failed(error.message()))
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+async fn changed(
+    context: Arc<ApiContext>,
+    change: impl FnOnce(&ApiContext) -> Result<CameraView> + Send + 'static,
+) -> ApiResult<Json<Camera>> {
+    let camera = context.run(Lane::Change, move |context| {
+        Ok(camera_of(context, change(context)?))
+    });
+    camera.await.map(Json)
+}

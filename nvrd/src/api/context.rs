@@ -1,0 +1,107 @@
+//! What handlers are given, and the lanes in which they may block.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nvr_base::{Clock, Result};
+use nvr_store::Store;
+use tokio::sync::Semaphore;
+
+use super::error::{ApiError, ApiResult};
+use super::health::LastCheck;
+use crate::cameras::Cameras;
+use crate::storage::Storage;
+
+/// How long a request waits for its turn.
+const TURN: Duration = Duration::from_secs(10);
+
+/// What the API needs of the daemon.
+pub struct ApiContext {
+    pub(super) cameras: Arc<Cameras>,
+    pub(super) store: Store,
+    pub(super) storage: Arc<Storage>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Monotonic time of the start.
+    pub(super) started: Duration,
+    pub(super) version: &'static str,
+    pub(super) last_check: Arc<Mutex<Option<LastCheck>>>,
+    reads: Arc<Semaphore>,
+    changes: Arc<Semaphore>,
+    snapshots: Arc<Semaphore>,
+    tests: Arc<Semaphore>,
+    pub(super) checks: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for ApiContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiContext").finish_non_exhaustive()
+    }
+}
+
+/// Where a request may block; lanes keep slow work from holding up quick work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Reading the store.
+    Read,
+    /// Changing something: one at a time, so that no change is lost between reading and writing.
+    Change,
+    /// Decoding a picture.
+    Snapshot,
+    /// Connecting to a camera.
+    Test,
+}
+
+impl ApiContext {
+    /// A context whose uptime counts from now.
+    pub fn new(
+        cameras: Arc<Cameras>,
+        store: Store,
+        storage: Arc<Storage>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            cameras,
+            store,
+            storage,
+            started: clock.monotonic(),
+            clock,
+            version: env!("CARGO_PKG_VERSION"),
+            last_check: Arc::default(),
+            reads: Arc::new(Semaphore::new(8)),
+            changes: Arc::new(Semaphore::new(1)),
+            snapshots: Arc::new(Semaphore::new(2)),
+            tests: Arc::new(Semaphore::new(2)),
+            checks: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    /// Runs blocking work in a lane, off the threads that serve requests.
+    ///
+    /// A client that goes does not stop the work, and the work keeps its place in the lane.
+    pub(super) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        lane: Lane,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        let (permits, name) = match lane {
+            Lane::Read => (&self.reads, "requests"),
+            Lane::Change => (&self.changes, "changes"),
+            Lane::Snapshot => (&self.snapshots, "snapshots"),
+            Lane::Test => (&self.tests, "tests of cameras"),
+        };
+        let turn = tokio::time::timeout(TURN, Arc::clone(permits).acquire_owned()).await;
+        let turn = turn
+            .map_err(|_| ApiError::busy(format!("too many {name} at once: try again")))?
+            .expect("nobody closes the lanes");
+        let this = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work(&this);
+            drop(turn);
+            done
+        });
+        let done = done.await.map_err(|error| {
+            nvr_base::Error::internal("the request's work panicked").with_source(error)
+        })?;
+        Ok(done?)
+    }
+}

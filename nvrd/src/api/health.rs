@@ -1,0 +1,261 @@
+//! `/system/health`: whether all is well, and how much of everything there is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nvr_base::Result;
+use nvr_media::CameraState;
+use nvr_store::Health as StoreHealth;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::context::{ApiContext, Lane};
+use super::error::ApiResult;
+use super::reply::Json;
+
+/// How long a request waits for the check of the database.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A check is repeated after so many times what it took, so that it costs a twentieth of one core at most.
+const REST: u32 = 20;
+
+/// The last check of the database.
+#[derive(Debug)]
+pub(super) struct LastCheck {
+    found: Result<StoreHealth>,
+    /// Monotonic time of its end.
+    at: Duration,
+    took: Duration,
+    unix_us: i64,
+}
+
+/// How the recorder is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Health {
+    /// `degraded` when a camera that shall run has a problem, or the database has.
+    status: Verdict,
+    /// Version of the program.
+    version: &'static str,
+    /// Seconds since the start.
+    uptime_s: u64,
+    cameras: CameraCounts,
+    database: Database,
+    storage: Space,
+    rtsp: RtspAddress,
+}
+
+#[derive(Debug, Serialize, ToSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    Degraded,
+}
+
+/// Cameras by what they are.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(super) struct CameraCounts {
+    total: usize,
+    starting: usize,
+    running: usize,
+    /// Something is missing, but pictures come.
+    degraded: usize,
+    /// Failed, and about to be tried again.
+    backoff: usize,
+    /// At the end of its file, or unable to run at all.
+    stopped: usize,
+    /// Not wanted.
+    disabled: usize,
+}
+
+/// How the database is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Database {
+    state: DatabaseState,
+    /// When it was last checked, microseconds since 1970-01-01 UTC.
+    checked_unix_us: Option<i64>,
+    /// What is wrong with it, one sentence each.
+    problems: Vec<String>,
+    schema_version: Option<String>,
+    /// Length of the file with its write-ahead log.
+    file_bytes: Option<u64>,
+    events: Option<u64>,
+    open_events: Option<u64>,
+    segments: Option<u64>,
+    gaps: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, ToSchema, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum DatabaseState {
+    Ok,
+    Damaged,
+    /// It could not be checked.
+    Unavailable,
+    /// The first check still runs.
+    Checking,
+}
+
+/// Space where recordings go; absent when the system does not tell.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(super) struct Space {
+    free_bytes: Option<u64>,
+    total_bytes: Option<u64>,
+}
+
+/// Where the cameras are served again.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RtspAddress {
+    /// Append the name of a camera.
+    url: String,
+}
+
+/// Whether all is well. Needs no login.
+#[utoipa::path(get, path = "/api/v1/system/health", tag = "system", operation_id = "system_health", responses(
+    (status = 200, body = Health, description = "How it is."),
+    (status = "default", body = super::error::ErrorBody, description = "Any failure."),
+))]
+pub(super) async fn get(
+    context: Arc<ApiContext>,
+    []: [String; 0],
+    (): (),
+) -> ApiResult<Json<Health>> {
+    check_database(&context).await;
+    let health = context.run(Lane::Read, |context| {
+        let cameras = counts(context)?;
+        let database = database(context);
+        let well = cameras.degraded + cameras.backoff == 0
+            && matches!(database.state, DatabaseState::Ok | DatabaseState::Checking);
+        Ok(Health {
+            status: if well { Verdict::Ok } else { Verdict::Degraded },
+            version: context.version,
+            uptime_s: context
+                .clock
+                .monotonic()
+                .saturating_sub(context.started)
+                .as_secs(),
+            cameras,
+            database,
+            storage: space(context),
+            rtsp: RtspAddress {
+                url: format!("rtsp://{}/", context.cameras.rtsp_address()),
+            },
+        })
+    });
+    health.await.map(Json)
+}
+
+fn counts(context: &ApiContext) -> Result<CameraCounts> {
+    let mut counts = CameraCounts::default();
+    for view in context.cameras.list()? {
+        counts.total += 1;
+        let state = view
+            .status
+            .map_or(CameraState::Stopped, |status| status.state);
+        let count = match state {
+            _ if !view.input.enabled => &mut counts.disabled,
+            CameraState::Starting => &mut counts.starting,
+            CameraState::Running => &mut counts.running,
+            CameraState::Degraded => &mut counts.degraded,
+            CameraState::Backoff => &mut counts.backoff,
+            CameraState::Stopped => &mut counts.stopped,
+        };
+        *count += 1;
+    }
+    Ok(counts)
+}
+
+/// Has the database checked where the last check is old; waits a little for the outcome.
+async fn check_database(context: &Arc<ApiContext>) {
+    let rested = |check: &LastCheck| context.clock.monotonic() >= check.at + check.took * REST;
+    let old = {
+        let last = context
+            .last_check
+            .lock()
+            .expect("no holder of this lock panics");
+        last.as_ref().is_none_or(rested)
+    };
+    let Some(turn) = old
+        .then(|| Arc::clone(&context.checks).try_acquire_owned().ok())
+        .flatten()
+    else {
+        return;
+    };
+    // Not the whole context: a long check must not keep the cameras alive when the daemon stops.
+    let (store, clock, last) = (
+        context.store.clone(),
+        Arc::clone(&context.clock),
+        Arc::clone(&context.last_check),
+    );
+    let check = tokio::task::spawn_blocking(move || {
+        let start = clock.monotonic();
+        let found = store.health();
+        let at = clock.monotonic();
+        let done = LastCheck {
+            found,
+            at,
+            took: at.saturating_sub(start),
+            unix_us: clock.unix_us(),
+        };
+        *last.lock().expect("no holder of this lock panics") = Some(done);
+        drop(turn);
+    });
+    match tokio::time::timeout(PATIENCE, check).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the check of the database panicked"),
+        Err(_) => tracing::debug!("the check of the database goes on"),
+    }
+}
+
+fn database(context: &ApiContext) -> Database {
+    let last = context
+        .last_check
+        .lock()
+        .expect("no holder of this lock panics");
+    let mut database = Database {
+        state: DatabaseState::Checking,
+        checked_unix_us: last.as_ref().map(|check| check.unix_us),
+        problems: Vec::new(),
+        schema_version: None,
+        file_bytes: None,
+        events: None,
+        open_events: None,
+        segments: None,
+        gaps: None,
+    };
+    match last.as_ref().map(|check| &check.found) {
+        None => {}
+        Some(Err(error)) => {
+            database.state = DatabaseState::Unavailable;
+            database.problems = vec![error.to_string()];
+        }
+        Some(Ok(found)) => {
+            let whole = found.problems.is_empty();
+            database.state = if whole {
+                DatabaseState::Ok
+            } else {
+                DatabaseState::Damaged
+            };
+            database.problems.clone_from(&found.problems);
+            database.schema_version = Some(found.schema_version.clone());
+            database.file_bytes = Some(found.file_bytes);
+            database.events = Some(found.events);
+            database.open_events = Some(found.open_events);
+            database.segments = Some(found.segments);
+            database.gaps = Some(found.gaps);
+        }
+    }
+    database
+}
+
+fn space(context: &ApiContext) -> Space {
+    match rustix::fs::statvfs(context.storage.recordings()) {
+        Ok(found) => Space {
+            // What a program without privileges may use.
+            free_bytes: Some(found.f_bavail.saturating_mul(found.f_frsize)),
+            total_bytes: Some(found.f_blocks.saturating_mul(found.f_frsize)),
+        },
+        Err(error) => {
+            tracing::debug!(%error, "the free space is not known");
+            Space::default()
+        }
+    }
+}

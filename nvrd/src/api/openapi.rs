@@ -1,0 +1,135 @@
+//! The description of the API, made from the code, and its pages, which need no network.
+
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{Modify, OpenApi};
+
+use super::context::ApiContext;
+use super::error::{ApiError, ApiResult, ErrorBody};
+use super::reply::{Content, Redirect};
+use super::{cameras, events, health, recordings, snapshot};
+
+/// The document; a test compares its paths with the table of routes.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "nvrd",
+        description = "The API of a network video recorder. Failures have the shape `{\"detail\":\"…\",\"status_code\":400}`; \
+            what is not known is `null`. It listens on loopback only, and answers only to loopback names.",
+    ),
+    paths(
+        health::get,
+        cameras::list,
+        cameras::create,
+        cameras::test,
+        cameras::get,
+        cameras::replace,
+        cameras::change,
+        cameras::delete,
+        cameras::start,
+        cameras::stop,
+        cameras::test_saved,
+        snapshot::get,
+        events::list,
+        events::get,
+        events::delete,
+        events::thumbnail,
+        recordings::list,
+        recordings::file,
+        document,
+        docs,
+        docs_file,
+    ),
+    components(schemas(ErrorBody)),
+    modifiers(&NullNotAbsent),
+    tags(
+        (name = "system", description = "Whether all is well."),
+        (name = "cameras", description = "What is recorded, and how."),
+        (name = "events", description = "What was seen."),
+        (name = "recordings", description = "What is on disk."),
+        (name = "documentation", description = "This description."),
+    ),
+)]
+struct Document;
+
+/// Bodies of requests, where a field may be absent.
+const REQUESTS: &[&str] = &["NewCamera", "CameraToTest", "WholeCamera", "CameraChange"];
+
+/// Marks every field of an answer as present: what is not known is `null`.
+struct NullNotAbsent;
+
+impl Modify for NullNotAbsent {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let schemas = document
+            .components
+            .iter_mut()
+            .flat_map(|components| &mut components.schemas);
+        for (name, schema) in schemas {
+            if let (RefOr::T(Schema::Object(object)), false) =
+                (schema, REQUESTS.contains(&name.as_str()))
+            {
+                object.required = object.properties.keys().cloned().collect();
+            }
+        }
+    }
+}
+
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    Document::openapi()
+        .to_pretty_json()
+        .expect("the document is plain data")
+});
+
+/// The document as text.
+pub(super) fn text() -> &'static str {
+    &DOCUMENT
+}
+
+/// This description, OpenAPI 3.1.
+#[utoipa::path(get, path = "/openapi.json", tag = "documentation", operation_id = "openapi", responses(
+    (status = 200, body = serde_json::Value, content_type = "application/json", description = "The document."),
+))]
+pub(super) async fn document(_: Arc<ApiContext>, []: [String; 0], (): ()) -> ApiResult<Content> {
+    Ok(Content {
+        content_type: "application/json".to_owned(),
+        cache: "no-cache",
+        bytes: Bytes::from_static(text().as_bytes()),
+    })
+}
+
+/// Leads to the pages of this description.
+#[utoipa::path(get, path = "/docs", tag = "documentation", operation_id = "docs", responses(
+    (status = 307, description = "The first page."),
+))]
+pub(super) async fn docs(_: Arc<ApiContext>, []: [String; 0], (): ()) -> ApiResult<Redirect> {
+    Ok(Redirect("/docs/index.html"))
+}
+
+/// A file of the pages of this description.
+#[utoipa::path(get, path = "/docs/{file}", tag = "documentation", operation_id = "docs_file",
+    params(("file" = String, Path, description = "Name of the file, `index.html` say.")),
+    responses(
+        (status = 200, body = String, content_type = "text/html", description = "The file."),
+        (status = 404, body = ErrorBody, description = "There is no such file."),
+    ))]
+pub(super) async fn docs_file(
+    _: Arc<ApiContext>,
+    [file]: [String; 1],
+    (): (),
+) -> ApiResult<Content> {
+    // The pages would ask a server on the Internet about the document otherwise.
+    let config = utoipa_swagger_ui::Config::from("/openapi.json").validator_url("none");
+    let found = utoipa_swagger_ui::serve(&file, Arc::new(config)).map_err(|error| {
+        nvr_base::Error::internal(format!("the pages of the documentation: {error}"))
+    })?;
+    let found = found
+        .ok_or_else(|| ApiError::not_found(format!("the documentation has no file {file:?}")))?;
+    Ok(Content {
+        content_type: found.content_type,
+        cache: "no-cache",
+        bytes: found.bytes.into_owned().into(),
+    })
+}

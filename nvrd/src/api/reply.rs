@@ -1,0 +1,113 @@
+//! What handlers return, and how it becomes a response.
+
+use bytes::Bytes;
+use serde::Serialize;
+use warp::http::StatusCode;
+use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
+use warp::reply::Response;
+
+/// Something that can be sent.
+pub(super) trait IntoReply {
+    /// The response.
+    fn into_reply(self) -> Response;
+}
+
+/// Bytes that are no text.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it stands for bodies that are never held whole")]
+pub(super) struct Binary(Bytes);
+
+/// 200 with a JSON body.
+#[derive(Debug)]
+pub(super) struct Json<T>(pub(super) T);
+
+/// 201 with a JSON body and where the new thing is.
+#[derive(Debug)]
+pub(super) struct Created<T> {
+    /// Its path.
+    pub(super) location: String,
+    /// The thing.
+    pub(super) body: T,
+}
+
+/// 204.
+#[derive(Debug)]
+pub(super) struct NoContent;
+
+/// 200 with bytes of some type.
+#[derive(Debug)]
+pub(super) struct Content {
+    /// Content-Type.
+    pub(super) content_type: String,
+    /// Cache-Control.
+    pub(super) cache: &'static str,
+    /// The body.
+    pub(super) bytes: Bytes,
+}
+
+/// Another path has it.
+#[derive(Debug)]
+pub(super) struct Redirect(pub(super) &'static str);
+
+/// A response with a JSON body; what changes by the second is not to be kept.
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let bytes = serde_json::to_vec(body).expect("texts, finite numbers and lists always serialise");
+    let mut response = Response::new(bytes.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl<T: Serialize> IntoReply for Json<T> {
+    fn into_reply(self) -> Response {
+        json(StatusCode::OK, &self.0)
+    }
+}
+
+impl<T: Serialize> IntoReply for Created<T> {
+    fn into_reply(self) -> Response {
+        let mut response = json(StatusCode::CREATED, &self.body);
+        let location = HeaderValue::from_str(&self.location);
+        response.headers_mut().insert(
+            LOCATION,
+            location.expect("names of cameras are plain ASCII"),
+        );
+        response
+    }
+}
+
+impl IntoReply for NoContent {
+    fn into_reply(self) -> Response {
+        let mut response = Response::new(Bytes::new().into());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response
+    }
+}
+
+impl IntoReply for Content {
+    fn into_reply(self) -> Response {
+        let mut response = Response::new(self.bytes.into());
+        let headers = response.headers_mut();
+        let content_type = HeaderValue::from_str(&self.content_type);
+        headers.insert(
+            CONTENT_TYPE,
+            content_type.expect("content types are plain ASCII"),
+        );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(self.cache));
+        response
+    }
+}
+
+impl IntoReply for Redirect {
+    fn into_reply(self) -> Response {
+        let mut response = Response::new(Bytes::new().into());
+        *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+        response
+            .headers_mut()
+            .insert(LOCATION, HeaderValue::from_static(self.0));
+        response
+    }
+}

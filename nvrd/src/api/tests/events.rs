@@ -1,0 +1,134 @@
+//! Events over REST: filters, pages, thumbnails, removal.
+
+use nvr_store::EventState;
+use serde_json::json;
+
+use super::{NOW_US, SECOND_US, World};
+
+#[tokio::test]
+async fn an_event_has_all_its_keys() {
+    let world = World::new();
+    let id = world.add_event(0, |_| {});
+    let expect = json!({
+        "id": id, "camera": "front", "kind": "object", "label": "person", "state": "closed",
+        "start_ns": 1_000_000_000, "end_ns": 6_000_000_000_u64,
+        "start_unix_us": NOW_US, "end_unix_us": NOW_US + 5 * SECOND_US,
+        "score": 0.8765, "box": [0.1, 0.2, 0.3, 0.4], "zones": ["drive"], "track_id": 7,
+        "identity": null, "similarity": null, "frames": 50, "model": "m", "pipeline": "p",
+        "interrupted": false, "thumbnail_url": null,
+    });
+    assert_eq!(world.json(&format!("/api/v1/events/{id}")).await, expect);
+    assert_eq!(world.json("/api/v1/events").await["items"][0], expect);
+}
+
+#[tokio::test]
+async fn filters_let_through_what_they_say() {
+    let world = World::new();
+    world.add_event(0, |event| event.label = Some("car".to_owned()));
+    world.add_event(100, |event| event.camera = "back".to_owned());
+    world.add_event(200, |event| {
+        event.state = EventState::Open;
+        event.end_us = None;
+        event.kind = "motion".to_owned();
+        event.label = None;
+        event.score = Some(0.25);
+        event.zones = vec!["lawn".to_owned(), "path".to_owned()];
+    });
+    let now = NOW_US / SECOND_US;
+    let check = async |query: &str, seconds: &[i64]| {
+        let list = world.json(&format!("/api/v1/events?{query}")).await;
+        let items = list["items"].as_array().unwrap();
+        let got: Vec<_> = items
+            .iter()
+            .map(|item| (item["start_unix_us"].as_i64().unwrap() - NOW_US) / SECOND_US)
+            .collect();
+        assert_eq!(got, seconds, "{query}");
+        assert_eq!(list["total"], json!(seconds.len()), "{query}");
+    };
+    check("", &[200, 100, 0]).await;
+    check("camera=back", &[100]).await;
+    check("camera=", &[200, 100, 0]).await;
+    check("kind=motion", &[200]).await;
+    check("label=car", &[0]).await;
+    check("min_score=0.5", &[100, 0]).await;
+    check("zone=path", &[200]).await;
+    check("state=open", &[200]).await;
+    check("state=closed&kind=object", &[100, 0]).await;
+    check("search=BACK", &[100]).await;
+    check(&format!("end_unix={}.5", now + 99), &[0]).await;
+    check(
+        &format!("start_unix={}.000001&end_unix={}", now + 5, now + 101),
+        &[100],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn events_come_in_pages_newest_first() {
+    let world = World::new();
+    for second in 0..7 {
+        world.add_event(second, |_| {});
+    }
+    let last = world.json("/api/v1/events?limit=3&page=3").await;
+    assert_eq!(last["items"].as_array().unwrap().len(), 1);
+    assert_eq!(last["items"][0]["start_unix_us"], json!(NOW_US));
+    assert_eq!(
+        (
+            &last["total"],
+            &last["page"],
+            &last["limit"],
+            &last["pages"]
+        ),
+        (&json!(7), &json!(3), &json!(3), &json!(3))
+    );
+}
+
+#[tokio::test]
+async fn a_thumbnail_comes_and_goes_with_its_event() {
+    let world = World::new();
+    let id = world.add_event(0, |_| {});
+    let url = format!("/api/v1/events/{id}/thumbnail");
+    world
+        .ask("GET", &url)
+        .await
+        .assert_refused(404, "has no thumbnail");
+    let file = world.context.storage.thumbnail(&id).unwrap();
+    std::fs::write(&file, b"\xff\xd8jpeg").unwrap();
+    assert_eq!(
+        world.json(&format!("/api/v1/events/{id}")).await["thumbnail_url"],
+        json!(url)
+    );
+    let jpeg = world.ask("GET", &url).await;
+    assert_eq!(
+        (jpeg.status, jpeg.header("content-type")),
+        (200, Some("image/jpeg"))
+    );
+    assert_eq!(&jpeg.response.body()[..], b"\xff\xd8jpeg");
+
+    assert_eq!(
+        world
+            .ask("DELETE", &format!("/api/v1/events/{id}"))
+            .await
+            .status,
+        204
+    );
+    assert!(!file.exists());
+    world
+        .ask("GET", &url)
+        .await
+        .assert_refused(404, "no event has the id");
+}
+
+#[tokio::test]
+async fn an_event_that_goes_on_stays() {
+    let world = World::new();
+    let id = world.add_event(0, |event| event.state = EventState::Open);
+    world
+        .ask("DELETE", &format!("/api/v1/events/{id}"))
+        .await
+        .assert_refused(409, "still goes on");
+    assert_eq!(
+        world.json(&format!("/api/v1/events/{id}")).await["state"],
+        json!("open")
+    );
+}
