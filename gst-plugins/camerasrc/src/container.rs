@@ -76,13 +76,45 @@ pub fn breaks_off(container: Container, file: &mut (impl Read + Seek)) -> io::Re
             // Writers that were killed leave 0; OpenDML files hold more than the first chunk says.
             Ok(size != 0 && u64::from(size) + 8 > len)
         }
+        Container::Matroska => {
+            let mut head = Vec::new();
+            file.seek(SeekFrom::Start(0))?;
+            file.take(256).read_to_end(&mut head)?;
+            Ok(segment_end(&head).is_some_and(|end| end > len))
+        }
         // These may be cut anywhere by design.
-        Container::Matroska
-        | Container::MpegTs
-        | Container::Flv
-        | Container::H264
-        | Container::H265 => Ok(false),
+        Container::MpegTs | Container::Flv | Container::H264 | Container::H265 => Ok(false),
     }
+}
+
+/// Where the segment of a Matroska file ends; `None` when it was never told, as in a file that was streamed.
+fn segment_end(head: &[u8]) -> Option<u64> {
+    let mut at = 4;
+    let size = varint(head, &mut at)?;
+    at = at.checked_add(usize::try_from(size?).ok()?)?;
+    if head.get(at..at + 4)? != [0x18, 0x53, 0x80, 0x67] {
+        return None;
+    }
+    at += 4;
+    let size = varint(head, &mut at)??;
+    (at as u64).checked_add(size)
+}
+
+/// An EBML size at `at`, which moves behind it; the inner `None` is the size that means "unknown".
+fn varint(bytes: &[u8], at: &mut usize) -> Option<Option<u64>> {
+    let first = *bytes.get(*at)?;
+    let length = usize::try_from(first.leading_zeros()).ok()? + 1;
+    if length > 8 {
+        return None;
+    }
+    let all = 1_u64 << (7 * length);
+    let value = bytes
+        .get(*at..*at + length)?
+        .iter()
+        .fold(0_u64, |value, byte| value << 8 | u64::from(*byte))
+        % all;
+    *at += length;
+    Some((value != all - 1).then_some(value))
 }
 
 fn mp4_breaks_off(file: &mut (impl Read + Seek), len: u64) -> io::Result<bool> {
@@ -163,6 +195,23 @@ mod tests {
             let found = breaks_off(Container::Mp4, &mut Cursor::new(&bytes)).unwrap();
             assert_eq!(found, expected, "{bytes:?}");
         }
+        let ebml = |size: &[u8], body: &[u8]| {
+            let head = b"\x1a\x45\xdf\xa3\x82ab\x18\x53\x80\x67";
+            [&head[..], size, body].concat()
+        };
+        for (bytes, expected) in [
+            (ebml(b"\x84", b"1234"), false),
+            (ebml(b"\x84", b"123"), true),
+            (ebml(b"\x01\0\0\0\0\0\0\x04", b"1234"), false),
+            (ebml(b"\x01\0\0\0\0\0\0\x05", b"1234"), true),
+            (ebml(b"\x01\xff\xff\xff\xff\xff\xff\xff", b"12"), false),
+            (ebml(b"\xff", b""), false),
+            (ebml(b"\0", b""), false),
+            (b"\x1a\x45\xdf\xa3".to_vec(), false),
+        ] {
+            let found = breaks_off(Container::Matroska, &mut Cursor::new(&bytes)).unwrap();
+            assert_eq!(found, expected, "{bytes:?}");
+        }
         let avi = b"RIFF\x06\0\0\0AVI 12".to_vec();
         assert!(!breaks_off(Container::Avi, &mut Cursor::new(&avi)).unwrap());
         assert!(breaks_off(Container::Avi, &mut Cursor::new(&avi[..13])).unwrap());
@@ -173,6 +222,7 @@ mod tests {
         fn nothing_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
             sniff(&bytes, "mp4");
             drop(breaks_off(Container::Mp4, &mut Cursor::new(&bytes)));
+            drop(breaks_off(Container::Matroska, &mut Cursor::new(&bytes)));
             drop(breaks_off(Container::Avi, &mut Cursor::new(&bytes)));
         }
     }

@@ -198,6 +198,32 @@ fn wall_time_of_recordings_is_given_by_hand() {
 }
 
 #[test]
+fn a_new_size_is_told_before_its_first_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = format!("{H264} ! h264parse ! video/x-h264,stream-format=byte-stream");
+    let small = clip(folder.path(), "small.h264", 20, &chain);
+    let large = clip(
+        folder.path(),
+        "large.h264",
+        20,
+        &format!("videoscale ! video/x-raw,width=320,height=240 ! {chain}"),
+    );
+    let both = folder.path().join("both.h264");
+    let bytes = [small, large]
+        .map(|path| std::fs::read(path).unwrap())
+        .concat();
+    std::fs::write(&both, bytes).unwrap();
+    let pictures = run(&uri_of(&both, "")).play().all();
+    assert_eq!(pictures.len(), 40);
+    check_order(&pictures);
+    for (n, picture) in pictures.iter().enumerate() {
+        let width = picture.caps.structure(0).unwrap().get::<i32>("width");
+        assert_eq!(width, Ok(if n < 20 { 160 } else { 320 }), "{n}");
+        assert_eq!(picture.discont, n == 0 || n == 20, "{n}");
+    }
+}
+
+#[test]
 fn sound_has_a_pad_of_its_own() {
     init();
     let folder = tempfile::tempdir().unwrap();
@@ -301,8 +327,25 @@ fn errors_name_the_file_and_the_fault() {
         assert!(error.message().contains(path.to_str().unwrap()), "{error}");
         assert!(domain(&error), "{path:?}: {error:?}");
     }
-    let cut = write("cut.mp4", &bytes[..bytes.len() * 2 / 3]);
-    let run = run(&uri_of(&cut, "")).play();
+    let matroska = clip(
+        folder.path(),
+        "a.mkv",
+        60,
+        &format!("{H264} ! h264parse ! matroskamux"),
+    );
+    let matroska = std::fs::read(matroska).unwrap();
+    let cut = [
+        write("cut.mp4", &bytes[..bytes.len() * 2 / 3]),
+        write("cut.mkv", &matroska[..matroska.len() * 2 / 3]),
+    ];
+    for cut in &cut {
+        check_cut(cut);
+    }
+}
+
+/// A file that breaks off gives what is good, and says how much that was.
+fn check_cut(path: &Path) {
+    let run = run(&uri_of(path, "")).play();
     let error = run.end().unwrap_err();
     let pictures = run.pictures.try_iter().count();
     assert!((5..60).contains(&pictures), "{pictures}");

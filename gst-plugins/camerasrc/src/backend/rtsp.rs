@@ -49,6 +49,18 @@ impl Broken {
         }
     }
 
+    /// Which camera, and what about it; the address is all of the URL that is told.
+    fn sentence(&self, url: &Url) -> String {
+        let host = url.host_str().unwrap_or_default();
+        let camera = format!("camera at {host}:{}", url.port().unwrap_or(554));
+        match self.reason {
+            LossReason::Unreachable => format!("{camera} cannot be reached: {}", self.detail),
+            LossReason::Unauthorized => format!("{camera} refuses the user name or the password"),
+            LossReason::NotFound => format!("{camera} has no such stream: check the path of the URI"),
+            _ => format!("{camera}: {}", self.detail),
+        }
+    }
+
     fn of(error: &retina::Error) -> Self {
         let text = error.to_string();
         // The first line says what; the others quote addresses and packets.
@@ -93,7 +105,7 @@ pub async fn run(url: Url, options: Options, queue: Arc<Queue>) {
         let wait = backoff.failed();
         let loss = Loss {
             reason: broken.reason,
-            detail: broken.detail,
+            detail: broken.sentence(&url),
             attempts: backoff.attempts(),
         };
         if queue.tell(Item::Lost(loss)).is_err() {

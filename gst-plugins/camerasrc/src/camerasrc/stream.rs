@@ -354,6 +354,13 @@ impl Streamer {
         );
         self.connection = Connection::Lost { before };
         self.timeline.reconnected();
+        if self.started {
+            // What is open downstream, a file or an event, must not wait for a camera that may never come back.
+            let now = gst::ClockTime::from_nseconds(running_time(element));
+            for pad in std::iter::once(&self.video).chain(&self.audio) {
+                pad.push_event(gst::event::Gap::new(now, gst::ClockTime::NONE));
+            }
+        }
         report::change(
             element,
             self.caps.as_deref(),
