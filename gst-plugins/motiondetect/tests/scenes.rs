@@ -13,7 +13,7 @@ const WIDTH: usize = 320;
 const HEIGHT: usize = 180;
 /// Around the wall, for scenes in which the camera shakes.
 const MARGIN: usize = 8;
-const RATES: [u64; 4] = [5, 10, 15, 30];
+const RATES: [f64; 4] = [5.0, 10.0, 15.0, 30.0];
 /// Seconds before anything moves; longer than learning takes at the slowest rate.
 const QUIET: f64 = 10.0;
 
@@ -51,8 +51,10 @@ struct Scene {
     /// Shift of the tree's leaves at a time, pixels.
     sway: fn(f64) -> f64,
     clock: bool,
-    /// Left edge, pixels a second and contrast of boxes that set out every eight seconds.
+    /// Left edge, pixels a second and contrast of boxes that set out every 8.7 seconds.
     boxes: Option<(f64, f64)>,
+    /// Seconds before the first box.
+    quiet: f64,
 }
 
 const STILL: Scene = Scene {
@@ -62,14 +64,15 @@ const STILL: Scene = Scene {
     sway: |_| 0.0,
     clock: false,
     boxes: None,
+    quiet: QUIET,
 };
 
 /// The box that is in the picture at a time, in pixels.
 fn box_at(scene: Scene, t: f64) -> Option<(f64, f64, f64, f64)> {
     let (speed, _) = scene.boxes?;
-    let since = (t - QUIET - 1.0).rem_euclid(8.0);
+    let since = (t - scene.quiet - 1.0).rem_euclid(8.7);
     let x = -24.0 + speed * since;
-    (t > QUIET + 1.0 && x < WIDTH as f64).then_some((x, 90.0, 24.0, 40.0))
+    (t > scene.quiet + 1.0 && x < WIDTH as f64).then_some((x, 90.0, 24.0, 40.0))
 }
 
 /// A wall with texture of several scales, and a tree on its right.
@@ -147,18 +150,18 @@ fn render(scene: Scene, wall: &[f64], t: f64, noise: &[f64], picture: &mut [u8])
 const BANK: usize = WIDTH * HEIGHT + 4096;
 
 /// Runs a scene for `seconds` and shows each outcome with its time.
-fn run(scene: Scene, fps: u64, seconds: f64, config: Config, mut see: impl FnMut(f64, &Outcome)) {
-    let mut random = Random(0x5eed_0001 + fps);
+fn run(scene: Scene, fps: f64, seconds: f64, config: Config, mut see: impl FnMut(f64, &Outcome)) {
+    let mut random = Random(0x5eed_0001 + fps.to_bits());
     let wall = wall(&mut random);
     let noise: Vec<f64> = (0..BANK).map(|_| scene.noise * random.normal()).collect();
     let mut detector = Detector::new(config);
     let mut picture = vec![0; WIDTH * HEIGHT];
-    for n in 0..(seconds * fps as f64) as u64 {
-        let t = n as f64 / fps as f64;
+    for n in 0..(seconds * fps) as u64 {
+        let t = n as f64 / fps;
         let start = (random.next() % 4096) as usize;
         render(scene, &wall, t, &noise[start..], &mut picture);
         let luma = Luma::new(&picture, WIDTH, WIDTH, HEIGHT).unwrap();
-        see(t, &detector.process(luma, Some(n * 1_000_000_000 / fps)));
+        see(t, &detector.process(luma, Some((t * 1e9) as u64)));
     }
 }
 
@@ -331,4 +334,28 @@ fn boxes_are_found_in_changing_light_beside_a_clock() {
         boxes: Some((60.0, 50.0)),
         ..STILL
     });
+}
+
+#[test]
+fn key_frames_alone_show_motion() {
+    let moving = |scene: Scene| {
+        let (mut moving, mut looked) = (0, 0);
+        run(scene, 0.5, 160.0, Config::default(), |t, outcome| {
+            looked += usize::from(!outcome.learning && t > 42.0);
+            moving += usize::from(!outcome.regions.is_empty());
+        });
+        assert!(looked >= 50, "{looked}");
+        (moving, looked)
+    };
+    let (seen, looked) = moving(Scene {
+        boxes: Some((40.0, 60.0)),
+        quiet: 40.0,
+        ..STILL
+    });
+    assert!(seen * 10 >= looked * 7, "{seen} of {looked}");
+    let (seen, looked) = moving(Scene {
+        clock: true,
+        ..STILL
+    });
+    assert!(seen * 8 <= looked, "{seen} of {looked}");
 }

@@ -9,6 +9,8 @@ use super::loops::{self, Usual};
 const MIN_ENVELOPE: f32 = 0.8;
 /// How much of an envelope's width a residual may exceed it before it counts: swaying things outreach their past.
 const ENVELOPE_REACH: f32 = 1.4;
+/// Seconds that one picture teaches at most: with key frames alone a habit must outlast more of them.
+const LONGEST_LESSON: f32 = 0.25;
 /// Cells that stray more than this say nothing of the light.
 const TRUSTED_SPAN: f32 = 10.0;
 /// A learned envelope is at most this many times as wide as the mean difference: a swing is never much wider, a thing
@@ -200,7 +202,8 @@ impl Background {
     /// `past` is an earlier sight, by which quiet is told. The answer is the share of the change of light that the
     /// background took over.
     pub fn update(&mut self, scene: Scene<'_>, look: Look, pace: Pace, threshold: f32) -> f32 {
-        let share = follow(pace.dt, 6.63);
+        let step = pace.dt.min(LONGEST_LESSON);
+        let share = follow(step, 6.63);
         let alpha = match (pace.learned, look.shaking) {
             (Some(_), true) => 0.0,
             (Some(pictures), false) => share.max(1.0 / (pictures as f32 + 1.0)),
@@ -208,11 +211,7 @@ impl Background {
             (None, false) => share,
         };
         let widen = 1.0 - f32::powf(0.75, pace.dt * 15.0);
-        let leak = if pace.leak {
-            follow(pace.dt, 9.49)
-        } else {
-            0.0
-        };
+        let leak = if pace.leak { follow(step, 9.49) } else { 0.0 };
         let Change { gain, offset, .. } = look.change;
         let light = Change {
             gain: leak * gain,
@@ -228,7 +227,7 @@ impl Background {
         }
         let breath = match pace.learned {
             Some(_) => (1.0 - f32::powf(0.3, pace.dt * 15.0), 0.0, MIN_ENVELOPE),
-            None => (widen, follow(pace.dt, 30.0), MIN_ENVELOPE),
+            None => (widen, follow(step, 30.0), MIN_ENVELOPE),
         };
         for at in loops::blocks(self.grid.padded_len()) {
             let (weak, residual) = (&scene.weak[at.clone()], &scene.sight.residual[at.clone()]);
