@@ -1,7 +1,7 @@
 //! The REST API under `/api/v1`: this file is the table of its routes and nothing else.
 //!
 //! Handlers know neither warp nor GStreamer nor Diesel: they take a context, what the path names and a typed
-//! input, and return a value or an [`error::ApiError`].
+//! input, and return a value or an `ApiError`.
 
 mod route;
 mod guard;
