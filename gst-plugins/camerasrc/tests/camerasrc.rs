@@ -89,6 +89,12 @@ fn files_come_whole_and_in_order() {
         ),
         ("m.avi", "jpegenc ! avimux".to_owned(), "video/x-h264", 0),
         (
+            "odd.avi",
+            "videoscale ! video/x-raw,width=161,height=121,pixel-aspect-ratio=1/1 ! jpegenc ! avimux".to_owned(),
+            "video/x-h264",
+            0,
+        ),
+        (
             "x.avi",
             "avenc_mpeg4 ! mpeg4videoparse ! avimux".to_owned(),
             "video/x-h264",

@@ -282,6 +282,9 @@ impl Branches {
             branch.push(inner::make(name)?);
         }
         branch.push(inner::make("videoconvert")?);
+        // Encoders refuse odd sizes; even ones pass untouched.
+        branch.push(inner::make("videoscale")?);
+        branch.push(even_size()?);
         branch.push(inner::encoder(rate(structure))?);
         branch.push(inner::make("h264parse")?);
         branch.push(sink);
@@ -294,6 +297,19 @@ impl Branches {
             inner::sink(Stream::Audio, &self.queue, &self.pictures).upcast(),
         ])
     }
+}
+
+/// Lets 4:2:0 pictures of even sizes through only.
+fn even_size() -> Result<gst::Element, Failure> {
+    let even = gst::IntRange::with_step(2, 16_384, 2);
+    let caps = gst::Caps::builder("video/x-raw")
+        .field("format", "I420")
+        .field("width", even)
+        .field("height", even)
+        .build();
+    let filter = inner::make("capsfilter")?;
+    filter.set_property("caps", caps);
+    Ok(filter)
 }
 
 /// Pictures per second as the container says, 25 where it does not.

@@ -33,7 +33,7 @@ pub fn make(name: &str) -> Result<gst::Element, Failure> {
             "x264enc" => "gstreamer1.0-plugins-ugly",
             "h264parse" | "h265parse" | "h264timestamper" | "h265timestamper" | "openh264enc"
             | "tsdemux" | "mpeg4videoparse" | "mpegvideoparse" => "gstreamer1.0-plugins-bad",
-            "videoconvert" | "appsink" | "appsrc" => "gstreamer1.0-plugins-base",
+            "videoconvert" | "videoscale" | "appsink" | "appsrc" => "gstreamer1.0-plugins-base",
             name if name.starts_with("avdec_") => "gstreamer1.0-libav",
             _ => "gstreamer1.0-plugins-good",
         };

@@ -56,7 +56,9 @@ impl Broken {
         match self.reason {
             LossReason::Unreachable => format!("{camera} cannot be reached: {}", self.detail),
             LossReason::Unauthorized => format!("{camera} refuses the user name or the password"),
-            LossReason::NotFound => format!("{camera} has no such stream: check the path of the URI"),
+            LossReason::NotFound => {
+                format!("{camera} has no such stream: check the path of the URI")
+            }
             _ => format!("{camera}: {}", self.detail),
         }
     }
