@@ -53,10 +53,12 @@ impl Components {
         // The list of found cells is the queue of cells to look around from.
         while let Some(&cell) = self.cells.get(next) {
             next += 1;
-            for k in self.grid.around(cell as usize, 1).flatten() {
-                if self.near[k] == 1 {
-                    self.near[k] = 2;
-                    self.cells.push(k as u32);
+            for range in self.grid.around(cell as usize, 1) {
+                for k in range {
+                    if self.near[k] == 1 {
+                        self.near[k] = 2;
+                        self.cells.push(k as u32);
+                    }
                 }
             }
         }
