@@ -8,11 +8,19 @@ use super::grid::Grid;
 #[derive(Debug, Default)]
 pub struct Components {
     grid: Grid,
-    /// 0: not near foreground; 1: near, not visited; 2: visited.
+    /// What is known of each cell, one of the constants below.
     near: Vec<u8>,
     cells: Vec<u32>,
     groups: Vec<Range<usize>>,
 }
+
+/// Not near foreground.
+const FAR: u8 = 0;
+/// Foreground, or right beside some; not in a group yet.
+const BESIDE: u8 = 1;
+const FOREGROUND: u8 = 2;
+/// In a group.
+const GROUPED: u8 = 3;
 
 impl Components {
     /// A finder for one grid.
@@ -29,17 +37,25 @@ impl Components {
     pub fn find(&mut self, foreground: &[u32]) {
         let grid = self.grid;
         for &cell in &self.cells {
-            self.near[cell as usize] = 0;
+            self.near[cell as usize] = FAR;
         }
         self.cells.clear();
         self.groups.clear();
         for &cell in foreground {
-            for range in grid.around(cell as usize, 1) {
-                self.near[range].fill(1);
+            self.near[cell as usize] = FOREGROUND;
+        }
+        for &cell in foreground {
+            // Inside a thing there is nothing beside it: only its rim is worth a look around.
+            if !grid.is_inner(cell as usize, |k| self.near[k] == FOREGROUND) {
+                for k in grid.around(cell as usize, 1).flatten() {
+                    if self.near[k] == FAR {
+                        self.near[k] = BESIDE;
+                    }
+                }
             }
         }
         for &seed in foreground {
-            if self.near[seed as usize] == 1 {
+            if self.near[seed as usize] != GROUPED {
                 self.flood(seed);
             }
         }
@@ -47,7 +63,7 @@ impl Components {
 
     fn flood(&mut self, seed: u32) {
         let start = self.cells.len();
-        self.near[seed as usize] = 2;
+        self.near[seed as usize] = GROUPED;
         self.cells.push(seed);
         let mut next = start;
         // The list of found cells is the queue of cells to look around from.
@@ -55,14 +71,19 @@ impl Components {
             next += 1;
             for range in self.grid.around(cell as usize, 1) {
                 for k in range {
-                    if self.near[k] == 1 {
-                        self.near[k] = 2;
+                    if matches!(self.near[k], BESIDE | FOREGROUND) {
+                        self.near[k] = GROUPED;
                         self.cells.push(k as u32);
                     }
                 }
             }
         }
         self.groups.push(start..self.cells.len());
+    }
+
+    /// Whether a cell and the four beside it are in a group.
+    pub fn is_inner(&self, cell: usize) -> bool {
+        self.grid.is_inner(cell, |k| self.near[k] == GROUPED)
     }
 
     /// The groups found last.

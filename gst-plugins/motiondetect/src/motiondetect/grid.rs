@@ -78,6 +78,17 @@ impl Grid {
         ((index % cols) as usize, (index / cols) as usize)
     }
 
+    /// Whether the cell is not at the edge of the grid and `holds` for the four cells beside it.
+    pub fn is_inner(self, index: usize, holds: impl Fn(usize) -> bool) -> bool {
+        let (col, row) = self.position(index);
+        let inside = col > 0 && row > 0 && col + 1 < self.cols && row + 1 < self.rows;
+        inside
+            && holds(index - 1)
+            && holds(index + 1)
+            && holds(index - self.cols)
+            && holds(index + self.cols)
+    }
+
     /// The cells at most `reach` columns and rows away from a cell, one range of indices per row.
     pub fn around(
         self,

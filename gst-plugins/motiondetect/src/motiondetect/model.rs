@@ -257,7 +257,7 @@ impl Model {
                 verdict.confirmed = false;
             }
             if verdict.confirmed || measure.active >= MIN_ACTIVE {
-                self.freeze(cells);
+                self.freeze(&components, cells);
             }
             let left_out =
                 config.zones_only && !config.zones.is_empty() && measure.zones.is_empty();
@@ -328,9 +328,15 @@ impl Model {
         }
     }
 
-    fn freeze(&mut self, cells: &[u32]) {
+    fn freeze(&mut self, components: &Components, cells: &[u32]) {
         for &index in cells {
-            for range in self.grid.around(index as usize, GUARD) {
+            let k = index as usize;
+            // What lies around an inner cell lies around the rim too, or is in the group itself.
+            if components.is_inner(k) {
+                self.frozen[k] = 1;
+                continue;
+            }
+            for range in self.grid.around(k, GUARD) {
                 self.frozen[range].fill(1);
             }
         }
