@@ -1,11 +1,12 @@
 //! What the camera sent is on disk, picture by picture, over several files.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use support::camera::RtspCamera;
 use support::daemon::{Config, Daemon};
-use support::{media, pictures};
+use support::{has_program, media, pictures, run};
 
 #[test]
 fn no_picture_is_lost_and_none_comes_twice() {
@@ -63,6 +64,55 @@ fn download(daemon: &Daemon, config: &Config, segment: &serde_json::Value) -> Pa
         .join(format!("{}.mp4", segment["id"].as_str().unwrap()));
     std::fs::write(&path, body).unwrap();
     path
+}
+
+#[test]
+fn h265_is_recorded_analysed_and_shown() {
+    let uri = format!(
+        "file://{}?loop=true&realtime=true",
+        media::generated_h265().display()
+    );
+    let config = Config::new().camera("hevc", &uri, "motion", "segment-duration = 2000000000");
+    let daemon = Daemon::start(&config);
+    let segments = daemon.wait_segments("hevc", 2, Duration::from_secs(60));
+    assert_eq!(
+        (
+            segments[0]["codec"].as_str(),
+            segments[0]["frames"].as_u64()
+        ),
+        (Some("h265"), Some(20))
+    );
+    let status = daemon.get("/cameras/hevc")["status"].clone();
+    assert_eq!(
+        (status["state"].as_str(), status["codec"].as_str()),
+        (Some("running"), Some("h265")),
+        "{status}"
+    );
+    let (code, kind, jpeg) = daemon.bytes("/cameras/hevc/snapshot.jpg?width=160");
+    assert_eq!(
+        (code, kind.as_str(), &jpeg[..2]),
+        (200, "image/jpeg", &[0xff, 0xd8][..])
+    );
+    support::wait_for("a motion event", Duration::from_secs(60), || {
+        daemon.events("camera=hevc").pop()
+    });
+    if has_program("ffprobe") {
+        let file = download(&daemon, &config, &segments[1]);
+        let mut probe = Command::new("ffprobe");
+        probe.args([
+            "-v",
+            "error",
+            "-show_entries",
+            "stream=codec_name,codec_tag_string",
+            "-of",
+            "csv=p=0",
+        ]);
+        let output = run(probe.arg(file), Duration::from_secs(20));
+        assert_eq!(
+            String::from_utf8(output.stdout).unwrap().trim(),
+            "hevc,hvc1"
+        );
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use gst_rtsp_server::prelude::*;
 /// A server that plays one clip at `/cam`; it goes with the value.
 pub struct RtspCamera {
     server: gst_rtsp_server::RTSPServer,
+    context: glib::MainContext,
     main_loop: glib::MainLoop,
     thread: Option<JoinHandle<()>>,
     port: u16,
@@ -38,10 +39,12 @@ impl RtspCamera {
         server.attach(Some(&context)).unwrap();
         let port = u16::try_from(server.bound_port()).unwrap();
         let runner = main_loop.clone();
+        let running = context.clone();
         let thread =
-            std::thread::spawn(move || context.with_thread_default(|| runner.run()).unwrap());
+            std::thread::spawn(move || running.with_thread_default(|| runner.run()).unwrap());
         Self {
             server,
+            context,
             main_loop,
             thread: Some(thread),
             port,
@@ -64,7 +67,13 @@ impl Drop for RtspCamera {
         // Every connection is cut, as when the camera loses power.
         self.server
             .client_filter(Some(&mut |_, _| gst_rtsp_server::RTSPFilterResult::Remove));
-        self.main_loop.quit();
+        // From inside the loop: a call from here is lost when the thread has not entered it yet.
+        let main_loop = self.main_loop.clone();
+        let quit = glib::idle_source_new(None, glib::Priority::DEFAULT, move || {
+            main_loop.quit();
+            glib::ControlFlow::Break
+        });
+        quit.attach(Some(&self.context));
         self.thread.take().unwrap().join().unwrap();
     }
 }

@@ -35,9 +35,11 @@ impl Album {
     /// When the folder cannot be made or takes no file, or no thread can be started.
     pub fn open(folder: &Path, report: impl FnOnce(String) + Send + 'static) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        let probe = folder.join(".nvrd-probe");
-        fs::write(&probe, b"")?;
-        fs::remove_file(&probe)?;
+        // Under a name of its own: many cameras start at once and share the folder.
+        tempfile::Builder::new()
+            .prefix(".nvrd-probe")
+            .tempfile_in(folder)?
+            .close()?;
         let (jobs, receiver) = sync_channel(QUEUE);
         let folder = folder.to_owned();
         let thread = std::thread::Builder::new()
@@ -116,6 +118,21 @@ fn write(folder: &Path, id: &str, shot: &Thumbnail) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::sync::Mutex;
+
+    #[test]
+    fn many_open_one_folder_at_once() {
+        let root = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        Album::open(root.path(), |_| {}).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn pictures_are_there_when_it_settles_and_a_failure_is_told_once() {

@@ -131,6 +131,16 @@ mod factory {
     impl ObjectImpl for CameraFactory {}
 
     impl RTSPMediaFactoryImpl for CameraFactory {
+        fn construct(
+            &self,
+            url: &gst_rtsp_server::gst_rtsp::RTSPUrl,
+        ) -> Option<gst_rtsp_server::RTSPMedia> {
+            // Without a picture there is no format to describe; the server takes a missing element for a bug.
+            let tap = self.tap.lock().ok()?.clone()?;
+            tap.caps()?;
+            self.parent_construct(url)
+        }
+
         fn create_element(
             &self,
             _url: &gst_rtsp_server::gst_rtsp::RTSPUrl,
@@ -211,6 +221,7 @@ fn media_bin(tap: &Arc<Tap>) -> Result<gst::Bin> {
 pub struct Restream {
     server: gst_rtsp_server::RTSPServer,
     mounts: gst_rtsp_server::RTSPMountPoints,
+    context: glib::MainContext,
     main_loop: glib::MainLoop,
     thread: Option<JoinHandle<()>>,
     taps: Taps,
@@ -247,10 +258,11 @@ impl Restream {
         attached.map_err(|error| Error::unavailable(format!("rtsp.listen: {listen}: {error}")))?;
         let port = u16::try_from(server.bound_port()).unwrap_or(listen.port());
         let runner = main_loop.clone();
+        let running = context.clone();
         let thread = std::thread::Builder::new()
             .name("rtsp-server".to_owned())
             .spawn(move || {
-                let run = context.with_thread_default(|| runner.run());
+                let run = running.with_thread_default(|| runner.run());
                 if let Err(error) = run {
                     tracing::error!(%error, "the RTSP server has no main context");
                 }
@@ -260,6 +272,7 @@ impl Restream {
         Ok(Self {
             server,
             mounts,
+            context,
             main_loop,
             thread: Some(thread),
             taps,
@@ -298,7 +311,13 @@ impl Drop for Restream {
     fn drop(&mut self) {
         self.server
             .client_filter(Some(&mut |_, _| gst_rtsp_server::RTSPFilterResult::Remove));
-        self.main_loop.quit();
+        // From inside the loop: a call from here is lost when the thread has not entered it yet.
+        let main_loop = self.main_loop.clone();
+        let quit = glib::idle_source_new(None, glib::Priority::DEFAULT, move || {
+            main_loop.quit();
+            glib::ControlFlow::Break
+        });
+        quit.attach(Some(&self.context));
         if self
             .thread
             .take()

@@ -24,7 +24,8 @@ struct Handle {
 /// See the module.
 pub struct Supervisor {
     clock: Arc<dyn Clock>,
-    notices: SyncSender<Notice>,
+    /// Gone once the cameras have been stopped, so that the receiver sees the end.
+    notices: Mutex<Option<SyncSender<Notice>>>,
     taps: Taps,
     cameras: Mutex<HashMap<Slug, Handle>>,
 }
@@ -40,7 +41,7 @@ impl Supervisor {
     pub fn new(clock: Arc<dyn Clock>, notices: SyncSender<Notice>, taps: Taps) -> Self {
         Self {
             clock,
-            notices,
+            notices: Mutex::new(Some(notices)),
             taps,
             cameras: Mutex::default(),
         }
@@ -85,6 +86,12 @@ impl Supervisor {
     }
 
     fn spawn(&self, spec: CameraSpec) -> Result<(Slug, Handle)> {
+        let notices = self
+            .notices
+            .lock()
+            .expect("no holder of this lock panics")
+            .clone();
+        let notices = notices.ok_or_else(|| Error::unavailable("the daemon is stopping"))?;
         let name = spec.name.clone();
         let (outbox, inbox) = sync_channel(INBOX);
         let status = Arc::new(Mutex::new(CameraStatus {
@@ -101,7 +108,7 @@ impl Supervisor {
         }));
         let context = Context {
             clock: Arc::clone(&self.clock),
-            notices: self.notices.clone(),
+            notices,
             status: Arc::clone(&status),
             tap: self.taps.obtain(&name),
         };
@@ -144,8 +151,14 @@ impl Supervisor {
         Some(status)
     }
 
-    /// Stops every camera in order: files and events are closed.
+    /// Stops every camera in order: files and events are closed. None starts after that.
     pub fn stop(&self) {
+        drop(
+            self.notices
+                .lock()
+                .expect("no holder of this lock panics")
+                .take(),
+        );
         let all: Vec<(Slug, Handle)> = self.lock().drain().collect();
         self.finish(all);
     }

@@ -351,6 +351,8 @@ impl BaseSinkImpl for EventSink {
                 }
             }
             gst::EventView::FlushStop(_) => self.finish(),
+            // A gap without an end: the source is gone, and nobody knows for how long.
+            gst::EventView::Gap(gap) if gap.get().1.is_none() => self.finish(),
             _ => {}
         }
         self.parent_event(event)

@@ -131,7 +131,11 @@ impl Camera {
                 Wake::Input(Input::Bus(message)) => self.on_message(&message),
                 // A pipeline that was left behind has ended after all.
                 Wake::Input(Input::TornDown) => {}
-                Wake::BackoffOver => self.start(),
+                Wake::BackoffOver => {
+                    // What the analysis lacked may be there by now.
+                    (self.level, self.problems.fallback) = (0, None);
+                    self.start();
+                }
             }
         }
         self.tear_down(true);
@@ -321,16 +325,16 @@ impl Camera {
             .running
             .as_ref()
             .and_then(|running| bus::top_element(error, &running.pipeline));
-        let analysing = element.is_some_and(|element| {
-            let name = element.name();
-            ![
-                description::SOURCE,
-                description::ENCODED,
-                description::RECORDER,
-                "record-queue",
-            ]
-            .contains(&name.as_str())
-        });
+        let recording = [
+            description::SOURCE,
+            description::ENCODED,
+            description::RECORDER,
+            "record-queue",
+        ];
+        // The source says that what it sends is refused; it is not the recorder that is choosy.
+        let refused = error.error().matches(gst::StreamError::Failed);
+        let analysing =
+            refused || element.is_some_and(|element| !recording.contains(&element.name().as_str()));
         self.tear_down(true);
         if analysing {
             self.analysis_failed(&sentence)
