@@ -101,6 +101,18 @@ fn files_come_whole_and_in_order() {
             0,
         ),
         (
+            "div3.avi",
+            "avenc_msmpeg4 ! avimux".to_owned(),
+            "video/x-h264",
+            0,
+        ),
+        (
+            "mp42.avi",
+            "avenc_msmpeg4v2 ! avimux".to_owned(),
+            "video/x-h264",
+            0,
+        ),
+        (
             "e.h264",
             format!("{H264} ! h264parse ! video/x-h264,stream-format=byte-stream"),
             "video/x-h264",

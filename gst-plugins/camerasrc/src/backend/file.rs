@@ -266,11 +266,17 @@ impl Branches {
         structure: &gst::StructureRef,
         sink: gst::Element,
     ) -> Result<Vec<gst::Element>, Failure> {
-        let version = structure.get::<i32>("mpegversion").unwrap_or(0);
+        let version = ["mpegversion", "divxversion", "msmpegversion"]
+            .iter()
+            .find_map(|field| structure.get::<i32>(*field).ok())
+            .unwrap_or(0);
         let decoder: &[&str] = match (name, version) {
             ("video/x-raw", _) => &[],
             ("video/mpeg", 4) => &["mpeg4videoparse", "avdec_mpeg4"],
             ("video/mpeg", 1 | 2) => &["mpegvideoparse", "avdec_mpeg2video"],
+            // DivX 3 was Microsoft's MPEG-4 under another name.
+            ("video/x-divx", 3) | ("video/x-msmpeg", 43) => &["avdec_msmpeg4"],
+            ("video/x-msmpeg", 42) => &["avdec_msmpeg4v2"],
             ("video/x-divx", _) => &["avdec_mpeg4"],
             ("image/jpeg", _) => &["jpegdec"],
             ("video/x-vp8", _) => &["vp8dec"],
