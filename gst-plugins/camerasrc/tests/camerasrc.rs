@@ -51,10 +51,9 @@ fn uri_of(path: &Path, query: &str) -> String {
     format!("file://{escaped}{query}")
 }
 
-#[test]
-fn files_come_whole_and_in_order() {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, chain, caps, shift) in [
+/// Files of all kinds: name, how it is made, the caps that come out, pictures that are decoded before the first is shown.
+fn files() -> Vec<(&'static str, String, &'static str, u64)> {
+    vec![
         (
             "a 1#.mp4",
             format!("{H264} ! h264parse ! mp4mux"),
@@ -118,7 +117,13 @@ fn files_come_whole_and_in_order() {
             "video/x-h264",
             0,
         ),
-    ] {
+    ]
+}
+
+#[test]
+fn files_come_whole_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, chain, caps, shift) in files() {
         let path = clip(folder.path(), name, 60, &chain);
         let pictures = run(&uri_of(&path, "")).play().all();
         assert_eq!(pictures.len(), 60, "{name}");
