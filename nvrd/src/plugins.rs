@@ -8,6 +8,7 @@ use nvr_base::{Error, Result};
 /// When GStreamer cannot start.
 pub fn register() -> Result<()> {
     gst::init().map_err(|error| Error::internal(format!("GStreamer does not start: {error}")))?;
+    nvr_media::gstlog::bridge();
     let all = [
         gstcamerasrc::register_static(),
         gstsegmentrecorder::register_static(),

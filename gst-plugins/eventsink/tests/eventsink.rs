@@ -361,6 +361,29 @@ fn a_full_disk_is_told_once_and_events_go_on() {
 }
 
 #[test]
+fn a_source_that_is_gone_closes_what_is_open() {
+    let mut bench = Bench::new("I420", &[]);
+    let moving = |ms| {
+        picture(&Shown {
+            moving: Some(true),
+            ..plain(ms)
+        })
+    };
+    bench.push(moving(1000));
+    // Without a length: nobody knows when pictures come again.
+    let gone = gst::event::Gap::builder(gst::ClockTime::from_mseconds(1100)).build();
+    assert!(bench.harness.push_event(gone));
+    let events = bench.events();
+    let last = events.last().unwrap();
+    assert_eq!(
+        (last.change, last.end_ns),
+        (Change::Closed, Some(1_100_000_000))
+    );
+    bench.push(moving(9000));
+    assert_eq!(bench.end().last().unwrap().start_ns, 9_000_000_000);
+}
+
+#[test]
 fn flush_caps_gaps_and_missing_time_stamps_do_no_harm() {
     let mut bench = Bench::new("I420", &[]);
     let moving = |ms| {
@@ -370,11 +393,12 @@ fn flush_caps_gaps_and_missing_time_stamps_do_no_harm() {
         })
     };
     bench.push(moving(1000));
-    assert!(
-        bench
-            .harness
-            .push_event(gst::event::Gap::builder(gst::ClockTime::from_mseconds(1100)).build())
+    let (start, length) = (
+        gst::ClockTime::from_mseconds(1100),
+        gst::ClockTime::from_mseconds(100),
     );
+    let gap = gst::event::Gap::builder(start).duration(length).build();
+    assert!(bench.harness.push_event(gap));
     let mut without = moving(0);
     without.get_mut().unwrap().set_pts(gst::ClockTime::NONE);
     bench.push(without);

@@ -4,6 +4,7 @@
 //! The modules stand in the order a camera comes to life.
 #![warn(missing_docs, unreachable_pub)]
 
+pub mod gstlog;
 pub mod description;
 pub mod launch;
 pub mod spec;

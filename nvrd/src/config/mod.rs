@@ -135,6 +135,9 @@ impl Config {
             toml::from_str(text).map_err(|error| Error::invalid(nearest::explain(&error)))?;
         config.storage.path = folder.join(&config.storage.path);
         config.pipelines.path = config.pipelines.path.map(|path| folder.join(path));
+        for camera in &mut config.cameras {
+            camera.password_file = camera.password_file.take().map(|path| folder.join(path));
+        }
         let problems = config.problems();
         if problems.is_empty() {
             Ok(config)
@@ -199,6 +202,7 @@ mod tests {
             [[camera]]
             name = "front"
             uri = "rtsp://10.0.0.5/stream1"
+            password_file = "front.password"
             pipeline = "detect"
             params = { threshold = 0.4 }
         "#;
@@ -207,6 +211,10 @@ mod tests {
         assert_eq!(config.api.listen.to_string(), "127.0.0.1:8000");
         assert_eq!(config.rtsp.listen.to_string(), "127.0.0.1:8554");
         assert_eq!(config.cameras[0].pipeline, "detect");
+        assert_eq!(
+            config.cameras[0].password_file.as_deref(),
+            Some(Path::new("/etc/nvrd/front.password"))
+        );
         assert!(config.cameras[0].enabled);
     }
 
