@@ -152,3 +152,26 @@ fn a_mount_that_does_not_exist_is_refused_and_others_go_on() {
         Duration::from_secs(30),
     );
 }
+
+#[test]
+fn a_camera_without_pictures_is_refused_and_shows_no_old_ones() {
+    if !has_program("ffprobe") {
+        println!("SKIP: ffprobe is not installed");
+        return;
+    }
+    let config = Config::new()
+        .camera("ball", "test://ball", "record", "")
+        .camera("away", "rtsp://127.0.0.1:9/cam", "record", "");
+    let daemon = Daemon::start(&config);
+    daemon.wait_state("ball", "running", Duration::from_secs(30));
+    let limit = Duration::from_secs(20);
+    let away = support::run_any(&mut ffprobe(&format!("{}/away", daemon.rtsp), "tcp"), limit);
+    assert!(!away.status.success());
+    let (status, error) = daemon.request("GET", "/cameras/away/snapshot.jpg", None);
+    assert_eq!(status, 503);
+    assert!(
+        error["detail"].as_str().unwrap().contains("127.0.0.1:9"),
+        "{error}"
+    );
+    run(&mut ffprobe(&format!("{}/ball", daemon.rtsp), "tcp"), limit);
+}

@@ -137,7 +137,7 @@ mod factory {
         ) -> Option<gst_rtsp_server::RTSPMedia> {
             // Without a picture there is no format to describe; the server takes a missing element for a bug.
             let tap = self.tap.lock().ok()?.clone()?;
-            tap.caps()?;
+            tap.is_flowing().then_some(())?;
             self.parent_construct(url)
         }
 

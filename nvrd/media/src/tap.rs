@@ -37,6 +37,8 @@ struct State {
     caps: Option<gst::Caps>,
     buffers: Vec<gst::Buffer>,
     bytes: usize,
+    /// Whether pictures came since the source was last known to be gone.
+    flowing: bool,
     viewers: Vec<Box<dyn Viewer>>,
 }
 
@@ -92,6 +94,7 @@ impl Tap {
         let Some(caps) = state.caps.clone() else {
             return;
         };
+        state.flowing = true;
         let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
         if key {
             state.buffers.clear();
@@ -109,6 +112,19 @@ impl Tap {
         state
             .viewers
             .retain_mut(|viewer| viewer.push(&caps, buffer));
+    }
+
+    /// Pictures have stopped: what was shown last is not what there is to see now. Viewers stay.
+    pub(crate) fn dry(&self) {
+        let mut state = self.lock();
+        state.flowing = false;
+        state.buffers.clear();
+        state.bytes = 0;
+    }
+
+    /// Whether pictures come.
+    pub fn is_flowing(&self) -> bool {
+        self.lock().flowing
     }
 
     /// The caps of the stream, once known.
@@ -226,6 +242,12 @@ mod tests {
             *seen.lock().unwrap(),
             4,
             "a viewer that has gone gets nothing"
+        );
+        assert!(tap.is_flowing());
+        tap.dry();
+        assert!(
+            !tap.is_flowing() && tap.gop().is_none(),
+            "yesterday's picture is not now"
         );
     }
 

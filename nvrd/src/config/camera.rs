@@ -15,6 +15,8 @@ pub struct CameraConfig {
     pub name: String,
     /// The stream that is recorded.
     pub uri: String,
+    /// A second stream of the camera; refused, since nothing uses it yet.
+    pub sub_uri: Option<String>,
     /// User name at the camera; also taken from the URI.
     pub user: Option<String>,
     /// Password at the camera, in the file.

@@ -9,7 +9,7 @@ use super::Input;
 /// Forwards what a camera acts on, and drops the rest where it arises.
 ///
 /// The sender blocks when the camera's thread is behind: opened and closed events are never lost.
-pub(super) fn connect(pipeline: &gst::Pipeline, outbox: SyncSender<Input>) {
+pub(super) fn connect(pipeline: &gst::Pipeline, generation: u64, outbox: SyncSender<Input>) {
     let Some(bus) = pipeline.bus() else { return };
     let wanted = |message: &gst::Message| match message.type_() {
         gst::MessageType::Error | gst::MessageType::Warning | gst::MessageType::Eos => true,
@@ -20,7 +20,11 @@ pub(super) fn connect(pipeline: &gst::Pipeline, outbox: SyncSender<Input>) {
         _ => false,
     };
     bus.set_sync_handler(move |_, message| {
-        if wanted(message) && outbox.send(Input::Bus(message.clone())).is_err() {
+        if wanted(message)
+            && outbox
+                .send(Input::Bus(generation, message.clone()))
+                .is_err()
+        {
             gst::debug!(gst::CAT_DEFAULT, "the camera's thread has ended");
         }
         gst::BusSyncReply::Drop

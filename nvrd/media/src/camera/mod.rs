@@ -34,8 +34,10 @@ const SOUND_AFTER: Duration = Duration::from_secs(60);
 /// What reaches a camera's thread.
 pub(super) enum Input {
     Command(Command),
-    Bus(gst::Message),
-    TornDown,
+    /// From the pipeline of that number.
+    Bus(u64, gst::Message),
+    /// The pipeline of that number has stopped.
+    TornDown(u64),
 }
 
 /// What the supervisor asks of a camera.
@@ -69,6 +71,8 @@ pub(super) struct Camera {
     inbox: Receiver<Input>,
     outbox: SyncSender<Input>,
     running: Option<Assembled>,
+    /// Number of the latest pipeline: one that was left behind may still speak.
+    generation: u64,
     started: Duration,
     connected: bool,
     retry_at: Option<Duration>,
@@ -104,6 +108,7 @@ impl Camera {
             inbox,
             outbox,
             running: None,
+            generation: 0,
             started: Duration::ZERO,
             connected: false,
             retry_at: None,
@@ -128,9 +133,9 @@ impl Camera {
             match wake {
                 Wake::Input(Input::Command(Command::Quit)) => break,
                 Wake::Input(Input::Command(Command::Update(spec))) => self.update(*spec),
-                Wake::Input(Input::Bus(message)) => self.on_message(&message),
+                Wake::Input(Input::Bus(from, message)) => self.on_message(from, &message),
                 // A pipeline that was left behind has ended after all.
-                Wake::Input(Input::TornDown) => {}
+                Wake::Input(Input::TornDown(_)) => {}
                 Wake::BackoffOver => {
                     // What the analysis lacked may be there by now.
                     (self.level, self.problems.fallback) = (0, None);
@@ -183,7 +188,8 @@ impl Camera {
         if let Some(pad) = assembled.encoded.static_pad("sink") {
             self.tap.attach(&pad);
         }
-        bus::connect(&assembled.pipeline, self.outbox.clone());
+        self.generation += 1;
+        bus::connect(&assembled.pipeline, self.generation, self.outbox.clone());
         let pipeline = assembled.pipeline.clone();
         self.running = Some(assembled);
         // A failure has put a message on the bus, which says more than this result.
@@ -220,9 +226,12 @@ impl Camera {
         }
     }
 
-    fn on_message(&mut self, message: &gst::Message) {
+    fn on_message(&mut self, from: u64, message: &gst::Message) {
         use gst::MessageView;
+        let current = from == self.generation && self.running.is_some();
         match message.view() {
+            // What a pipeline recorded and saw counts to its end; how it ends does not concern its successor.
+            MessageView::Error(_) | MessageView::Eos(_) if !current => {}
             MessageView::Error(error) => self.on_error(error),
             MessageView::Eos(_) => self.on_eos(),
             MessageView::Warning(warning) => {
@@ -277,6 +286,7 @@ impl Camera {
                 let reason = change.reason.unwrap_or(LossReason::Ended);
                 let detail = change.detail.clone().unwrap_or_else(|| reason.to_string());
                 self.problems.source = Some((reason, detail));
+                self.tap.dry();
                 self.set_recording(false);
             }
         }
@@ -448,17 +458,27 @@ impl Camera {
         let Some(assembled) = self.running.take() else {
             return;
         };
-        let mut teardown =
-            Teardown::begin(assembled, graceful && self.connected, self.outbox.clone());
+        self.stop_pipeline(assembled, graceful);
+        self.tap.dry();
+    }
+
+    fn stop_pipeline(&mut self, assembled: Assembled, graceful: bool) {
+        let mut teardown = Teardown::begin(
+            assembled,
+            graceful && self.connected,
+            self.generation,
+            self.outbox.clone(),
+        );
         while let Some(wait) = teardown.remaining(self.clock.monotonic()) {
             match self.inbox.recv_timeout(wait) {
-                Ok(Input::Bus(message)) => {
+                Ok(Input::Bus(_, message)) => {
                     match message.view() {
                         gst::MessageView::Eos(_) | gst::MessageView::Error(_) => teardown.flushed(),
                         _ => self.on_element(&message),
                     };
                 }
-                Ok(Input::TornDown) => return,
+                Ok(Input::TornDown(number)) if number == self.generation => return,
+                Ok(Input::TornDown(_)) => {}
                 Ok(Input::Command(command)) => self.deferred.push_back(command),
                 Err(RecvTimeoutError::Timeout) => teardown.flushed(),
                 Err(RecvTimeoutError::Disconnected) => return,

@@ -22,7 +22,12 @@ pub(super) struct Teardown {
 
 impl Teardown {
     /// Begins; `graceful` sends the end of the stream behind what is in the queues and waits for it.
-    pub(super) fn begin(assembled: Assembled, graceful: bool, outbox: SyncSender<Input>) -> Self {
+    pub(super) fn begin(
+        assembled: Assembled,
+        graceful: bool,
+        generation: u64,
+        outbox: SyncSender<Input>,
+    ) -> Self {
         let (flushed, wait) = channel();
         let run = move || {
             if graceful {
@@ -43,7 +48,7 @@ impl Teardown {
                 bus.unset_sync_handler();
             }
             // The camera's thread may have given up waiting and ended.
-            drop(outbox.send(Input::TornDown));
+            drop(outbox.send(Input::TornDown(generation)));
         };
         if let Err(error) = thread::Builder::new()
             .name("camera-stop".to_owned())

@@ -50,6 +50,7 @@ impl World {
         let clock_of_all: Arc<dyn Clock> = clock.clone();
         let gate = CameraConfig {
             name: "gate".to_owned(),
+            sub_uri: None,
             uri: "rtsp://admin:file-secret@10.0.0.9/main".to_owned(),
             user: None,
             password: None,
