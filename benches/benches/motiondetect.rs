@@ -9,7 +9,6 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use gstmotiondetect::motiondetect::detector::{Config, Detector};
 use gstmotiondetect::motiondetect::grid::Luma;
 
@@ -97,36 +96,8 @@ fn ratio(width: usize, height: usize, pictures: &[Vec<u8>]) {
     );
 }
 
-fn motion(c: &mut Criterion) {
-    let mut group = c.benchmark_group("motiondetect");
+fn main() {
     for (width, height) in SIZES {
-        let pictures = pictures(width, height);
-        ratio(width, height, &pictures);
-        let name = format!("{width}x{height}");
-        let mut detector = Detector::new(Config::default());
-        let mut n = 0;
-        let mut next = || {
-            let luma = Luma::new(&pictures[n % pictures.len()], width, width, height)
-                .expect("the picture has its size");
-            let outcome = detector.process(luma, Some(n as u64 * STEP));
-            n += 1;
-            outcome
-        };
-        for _ in 0..WARM_UP {
-            next();
-        }
-        group.bench_function(BenchmarkId::new("process", &name), |b| b.iter(&mut next));
-        let mut background = pictures[0].clone();
-        let mut at = 0;
-        group.bench_function(BenchmarkId::new("reference", &name), |b| {
-            b.iter(|| {
-                at += 1;
-                reference(&mut background, &pictures[at % pictures.len()]);
-            });
-        });
+        ratio(width, height, &pictures(width, height));
     }
-    group.finish();
 }
-
-criterion_group!(benches, motion);
-criterion_main!(benches);

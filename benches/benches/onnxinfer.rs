@@ -171,7 +171,6 @@ fn compare(model: &Model, tensor: &InputTensor, element: &gst::Element, sample: 
     one_picture();
     // Turn by turn, so that a busy machine hits both alike.
     let pairs: Vec<(Duration, Duration)> = (0..PAIRS).map(|_| (bare(), one_picture())).collect();
-    let stats = element.property::<gst::Structure>("stats");
     pipeline.set_state(gst::State::Null).unwrap();
     let bare = median(pairs.iter().map(|p| p.0).collect());
     let with = median(pairs.iter().map(|p| p.1).collect());
@@ -185,7 +184,6 @@ fn compare(model: &Model, tensor: &InputTensor, element: &gst::Element, sample: 
         "onnxinfer: overhead: {:.1} %",
         (ms(with) / ms(bare) - 1.0) * 100.0
     );
-    println!("onnxinfer: {stats}");
 }
 
 fn main() {

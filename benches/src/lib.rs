@@ -1,1 +1,0 @@
-//! What the elements cost, one line a figure.
