@@ -4,6 +4,9 @@
 //! pipeline is stopped on a thread of its own, so that one that hangs can be left behind.
 
 mod bus;
+mod react;
+mod status;
+mod change;
 mod teardown;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -12,15 +15,12 @@ use std::time::Duration;
 
 use gst::prelude::*;
 use nvr_base::Clock;
-use nvr_contract::Message;
-use nvr_contract::event::Event;
-use nvr_contract::segment::{Gap, SegmentClosed, SegmentOpened};
-use nvr_contract::source::{LossReason, SourceChange, SourceState, VideoCodec};
+use nvr_contract::source::{LossReason, VideoCodec};
 
 use crate::assemble::{self, Assembled};
-use crate::description::{self, Description};
-use crate::notice::{CameraState, CameraStatus, Notice, What};
-use crate::spec::{CameraSpec, ParamValue};
+use crate::description::Description;
+use crate::notice::{CameraState, CameraStatus, Notice};
+use crate::spec::CameraSpec;
 use crate::tap::Tap;
 use teardown::Teardown;
 
@@ -206,7 +206,7 @@ impl Camera {
         let live = self
             .running
             .as_ref()
-            .and_then(|running| live_changes(&self.spec, &spec, self.level, running));
+            .and_then(|running| change::live_changes(&self.spec, &spec, self.level, running));
         self.spec = spec;
         if let Some(changes) = live {
             for (element, property, value) in changes {
@@ -225,149 +225,6 @@ impl Camera {
             self.set_state(CameraState::Stopped, None);
         }
     }
-
-    fn on_message(&mut self, from: u64, message: &gst::Message) {
-        use gst::MessageView;
-        let current = from == self.generation && self.running.is_some();
-        match message.view() {
-            // What a pipeline recorded and saw counts to its end; how it ends does not concern its successor.
-            MessageView::Error(_) | MessageView::Eos(_) if !current => {}
-            MessageView::Error(error) => self.on_error(error),
-            MessageView::Eos(_) => self.on_eos(),
-            MessageView::Warning(warning) => {
-                tracing::warn!(camera.id = %self.spec.name, error = %warning.error(), "a pipeline element warns");
-            }
-            MessageView::Element(_) => self.on_element(message),
-            _ => {}
-        }
-    }
-
-    fn on_element(&mut self, message: &gst::Message) {
-        let parsed = typed::<Event>(message, What::Event)
-            .or_else(|| typed::<SegmentOpened>(message, What::SegmentOpened))
-            .or_else(|| typed::<SegmentClosed>(message, What::SegmentClosed))
-            .or_else(|| typed::<Gap>(message, What::Gap))
-            .or_else(|| typed::<SourceChange>(message, What::Source));
-        let what = match parsed {
-            None => return,
-            Some(Ok(what)) => what,
-            Some(Err(error)) => {
-                tracing::error!(camera.id = %self.spec.name, %error, "an element's message was not understood");
-                return;
-            }
-        };
-        match &what {
-            What::Source(change) => self.on_source(change),
-            What::Gap(gap) => self.on_gap(gap),
-            // A file that is closed is followed by the next one; it is trouble that ends a recording.
-            What::SegmentOpened(_) => self.set_recording(true),
-            _ => {}
-        }
-        self.notify(what);
-    }
-
-    /// Starting → Running (connected), Running → Degraded (lost), Degraded → Running (restored).
-    fn on_source(&mut self, change: &SourceChange) {
-        match change.state {
-            SourceState::Connected | SourceState::Restored => {
-                self.connected = true;
-                self.problems.source = None;
-                {
-                    let mut status = self.status.lock().expect("no holder of this lock panics");
-                    status.codec = change.codec.or(status.codec);
-                    status.size = change.width.zip(change.height).or(status.size);
-                    status.fps = change.fps.or(status.fps);
-                }
-                if change.codec.is_some_and(|codec| self.wrong_decoder(codec)) {
-                    return self.rebuild();
-                }
-            }
-            SourceState::Lost => {
-                let reason = change.reason.unwrap_or(LossReason::Ended);
-                let detail = change.detail.clone().unwrap_or_else(|| reason.to_string());
-                self.problems.source = Some((reason, detail));
-                self.tap.dry();
-                self.set_recording(false);
-            }
-        }
-        self.show_health();
-    }
-
-    fn on_gap(&mut self, gap: &Gap) {
-        if gap.end_unix_us.is_none() {
-            self.set_recording(false);
-        }
-        self.problems.disk = match gap.end_unix_us {
-            Some(_) => None,
-            None => gap.detail.clone().or_else(|| Some(gap.reason.to_string())),
-        };
-        self.show_health();
-    }
-
-    /// Whether the running pipeline decodes another codec than the camera sends; remembers the right one.
-    fn wrong_decoder(&mut self, codec: VideoCodec) -> bool {
-        let assembled = self.running.as_ref().map(|running| running.codec);
-        self.codec = codec;
-        assembled.is_some_and(|assembled| assembled != codec)
-            && self.description().decoder.is_some()
-    }
-
-    fn on_eos(&mut self) {
-        self.tear_down(false);
-        if self.spec.is_live() {
-            self.back_off("the stream ended");
-        } else {
-            // Running → Stopped: a file played once.
-            self.set_state(
-                CameraState::Stopped,
-                Some("the end of the file is reached".to_owned()),
-            );
-        }
-    }
-
-    fn on_error(&mut self, error: &gst::message::Error) {
-        let sentence = bus::sentence(error);
-        let codec = self.running.as_ref().and_then(sent_codec);
-        if codec.is_some_and(|codec| self.wrong_decoder(codec)) {
-            return self.rebuild();
-        }
-        let element = self
-            .running
-            .as_ref()
-            .and_then(|running| bus::top_element(error, &running.pipeline));
-        let recording = [
-            description::SOURCE,
-            description::ENCODED,
-            description::RECORDER,
-            "record-queue",
-        ];
-        // The source says that what it sends is refused; it is not the recorder that is choosy.
-        let refused = error.error().matches(gst::StreamError::Failed);
-        let analysing =
-            refused || element.is_some_and(|element| !recording.contains(&element.name().as_str()));
-        self.tear_down(true);
-        if analysing {
-            self.analysis_failed(&sentence)
-        } else {
-            self.back_off(&sentence)
-        }
-    }
-
-    /// The wanted analysis cannot run: go on with less, so that the recording does not stop.
-    fn analysis_failed(&mut self, sentence: &str) {
-        if self.level + 1 >= self.spec.pipelines.len() {
-            return self.back_off(sentence);
-        }
-        let failed = self.description().name.clone();
-        self.level += 1;
-        let instead = self.description().name.clone();
-        tracing::error!(camera.id = %self.spec.name, error = sentence, "pipeline {failed:?} cannot run, {instead:?} runs instead");
-        self.problems.fallback = Some(format!(
-            "pipeline {failed:?} cannot run ({sentence}), {instead:?} runs instead"
-        ));
-        self.start();
-    }
-
     fn rebuild(&mut self) {
         self.tear_down(true);
         self.start();
@@ -390,67 +247,6 @@ impl Camera {
             status.restarts = status.restarts.saturating_add(1);
         }
         self.set_state(CameraState::Backoff, Some(sentence.to_owned()));
-    }
-
-    fn show_health(&mut self) {
-        let problem = None
-            .or_else(|| {
-                self.problems
-                    .source
-                    .as_ref()
-                    .map(|(_, detail)| detail.clone())
-            })
-            .or_else(|| self.problems.disk.clone())
-            .or_else(|| self.problems.fallback.clone());
-        match problem {
-            Some(detail) => self.set_state(CameraState::Degraded, Some(detail)),
-            None if self.connected => self.set_state(CameraState::Running, None),
-            None => {}
-        }
-    }
-
-    fn set_recording(&mut self, recording: bool) {
-        self.status
-            .lock()
-            .expect("no holder of this lock panics")
-            .recording = recording;
-    }
-
-    fn set_state(&mut self, state: CameraState, detail: Option<String>) {
-        let now = self.clock.unix_us();
-        let pipeline = self.description().name.clone();
-        let changed = {
-            let mut status = self.status.lock().expect("no holder of this lock panics");
-            let changed = status.state != state || status.detail != detail;
-            if status.state != state {
-                status.since_unix_us = now;
-            }
-            status.state = state;
-            status.detail = detail;
-            status.loss = self.problems.source.as_ref().map(|(reason, _)| *reason);
-            status.pipeline = pipeline;
-            if matches!(state, CameraState::Stopped | CameraState::Backoff) {
-                status.recording = false;
-            }
-            changed.then(|| status.clone())
-        };
-        if let Some(status) = changed {
-            self.notify(What::State(status));
-        }
-    }
-
-    fn notify(&self, what: What) {
-        // Fails only when the daemon has gone, at its very end.
-        if self
-            .notices
-            .send(Notice {
-                camera: self.spec.name.clone(),
-                what,
-            })
-            .is_err()
-        {
-            tracing::debug!(camera.id = %self.spec.name, "nobody listens any more");
-        }
     }
 
     /// Stops the pipeline; what it still says on the way is handled as ever.
@@ -486,48 +282,4 @@ impl Camera {
         }
         tracing::error!(camera.id = %self.spec.name, "a pipeline did not stop in time and is left behind");
     }
-}
-
-fn typed<M: Message>(
-    message: &gst::Message,
-    wrap: impl FnOnce(M) -> What,
-) -> Option<Result<What, nvr_contract::FieldError>> {
-    M::from_message(message).map(|parsed| parsed.map(wrap))
-}
-
-/// The codec that the camera element sends at the moment.
-fn sent_codec(running: &Assembled) -> Option<VideoCodec> {
-    let caps = running.source.static_pad("video")?.current_caps()?;
-    VideoCodec::from_caps(&caps)
-}
-
-/// The property changes that lead from one specification to the other without a restart, `None` when one is needed.
-fn live_changes(
-    old: &CameraSpec,
-    new: &CameraSpec,
-    level: usize,
-    running: &Assembled,
-) -> Option<Vec<(gst::Element, String, ParamValue)>> {
-    let same = CameraSpec {
-        params: old.params.clone(),
-        ..new.clone()
-    } == *old;
-    let removed = old.params.keys().any(|key| !new.params.contains_key(key));
-    if !same || removed {
-        return None;
-    }
-    let description = &new.pipelines[level.min(new.pipelines.len() - 1)];
-    let changed = new
-        .params
-        .iter()
-        .filter(|(key, value)| old.params.get(*key) != Some(*value));
-    changed
-        .filter_map(|(key, value)| Some((description.params.get(key)?, value)))
-        .map(|(param, value)| {
-            let element = running.pipeline.by_name(&param.element)?;
-            let pspec = element.find_property(&param.property)?;
-            let mutable = pspec.flags().contains(gst::PARAM_FLAG_MUTABLE_PLAYING);
-            mutable.then(|| (element, param.property.clone(), value.clone()))
-        })
-        .collect()
 }

@@ -2,22 +2,28 @@
 //!
 //! Cameras of the configuration file are read-only here; those made over REST live in the store.
 
-use std::collections::BTreeMap;
+mod input;
+mod spec;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nvr_base::{Clock, Error, Result, Secret, Slug};
+use nvr_base::{Clock, Error, Result, Slug};
 use nvr_media::description::Descriptions;
 use nvr_media::probe::{self, Probe};
 use nvr_media::restream::Restream;
-use nvr_media::spec::Credentials;
 use nvr_media::tap::Taps;
-use nvr_media::{CameraSpec, CameraStatus, ParamValue, Supervisor, snapshot};
-use nvr_store::{CameraRow, NewCamera, Store};
+use nvr_media::{CameraSpec, CameraStatus, Supervisor, snapshot};
+use nvr_store::Store;
 
 use crate::config::CameraConfig;
 use crate::storage::Storage;
+
+pub use input::{CameraInput, input_of_config, json_of_param, without_credentials_in_uri};
+pub use spec::{SpecContext, check_uri, credentials_of, spec_of_input};
+
+use input::{input_of_row, row_of_input};
 
 /// How long a test of a camera waits for the first picture.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -25,25 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const MEASURE: Duration = Duration::from_secs(3);
 /// Most cameras of one daemon.
 const MAX_CAMERAS: usize = 256;
-
-/// A camera as a client or the file describes it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CameraInput {
-    /// Its name.
-    pub name: String,
-    /// Where its stream is; credentials in it are taken out.
-    pub uri: String,
-    /// User name at the camera.
-    pub user: Option<String>,
-    /// Password at the camera.
-    pub password: Option<Secret>,
-    /// Name of a pipeline description.
-    pub pipeline: String,
-    /// The knobs of the description.
-    pub params: BTreeMap<String, ParamValue>,
-    /// Whether it runs.
-    pub enabled: bool,
-}
 
 /// Where a camera was defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -366,193 +353,6 @@ impl Cameras {
     }
 }
 
-/// What a camera's input is checked against.
-#[derive(Debug)]
-pub struct SpecContext<'a> {
-    /// The descriptions that cameras may name.
-    pub descriptions: &'a Descriptions,
-    /// The folder that relative paths among the knobs are meant from.
-    pub config_folder: &'a std::path::Path,
-    /// The folder of all recordings.
-    pub recordings: &'a std::path::Path,
-    /// The folder of all thumbnails.
-    pub thumbnails: &'a std::path::Path,
-}
-
-/// The desired state of a camera.
-///
-/// # Errors
-/// Every problem of the input, each with its field.
-pub fn spec_of_input(input: &CameraInput, context: &SpecContext<'_>) -> Result<CameraSpec> {
-    let name: Slug = input
-        .name
-        .parse()
-        .map_err(|error| Error::invalid(format!("name: {error}")))?;
-    let fail = |message: String| Error::invalid(format!("camera {:?}: {message}", name.as_str()));
-    check_uri(&input.uri).map_err(fail)?;
-    let pipelines = context
-        .descriptions
-        .chain(&input.pipeline)
-        .map_err(|error| fail(error.to_string()))?;
-    let mut params = input.params.clone();
-    for (key, value) in &mut params {
-        let is_path = pipelines[0].params.get(key).is_some_and(|param| param.path);
-        if let (true, ParamValue::Text(text)) = (is_path, &value) {
-            *value = ParamValue::Text(context.config_folder.join(text).display().to_string());
-        }
-    }
-    pipelines[0]
-        .check_params(&params)
-        .map_err(|problems| fail(problems.join("; ")))?;
-    let credentials = credentials_of(input);
-    Ok(CameraSpec {
-        recordings: context.recordings.join(name.as_str()),
-        thumbnails: context.thumbnails.to_owned(),
-        uri: input.uri.clone(),
-        enabled: input.enabled,
-        name,
-        credentials,
-        pipelines,
-        params,
-    })
-}
-
-/// How to log in at the camera.
-pub fn credentials_of(input: &CameraInput) -> Option<Credentials> {
-    match (&input.user, &input.password) {
-        (None, None) => None,
-        (user, password) => Some(Credentials {
-            user: user.clone().unwrap_or_default(),
-            password: password.clone().unwrap_or_else(|| Secret::new("")),
-        }),
-    }
-}
-
-/// Whether a URI has a scheme that is spoken.
-///
-/// # Errors
-/// One sentence that names the schemes.
-pub fn check_uri(uri: &str) -> Result<(), String> {
-    let url = url::Url::parse(uri).map_err(|error| format!("uri: {uri:?} is no URI: {error}"))?;
-    let known = ["rtsp", "file", "test"];
-    if known.contains(&url.scheme()) {
-        Ok(())
-    } else {
-        Err(format!(
-            "uri: {}:// is not spoken: use {}",
-            url.scheme(),
-            known.map(|s| format!("{s}://")).join(", ")
-        ))
-    }
-}
-
 fn unknown(name: &str) -> Error {
     Error::not_found(format!("no camera is called {name:?}"))
-}
-
-/// The input of a camera of the file, with its password read where it stands apart.
-///
-/// # Errors
-/// When the password file cannot be read.
-pub fn input_of_config(config: CameraConfig) -> Result<CameraInput> {
-    let password = match (&config.password_file, config.password) {
-        (Some(path), _) => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                Error::invalid(format!(
-                    "camera {:?}: password_file: {}",
-                    config.name,
-                    Error::io(path, error)
-                ))
-            })?;
-            Some(Secret::new(text.trim_end_matches(['\r', '\n'])))
-        }
-        (None, password) => password,
-    };
-    without_credentials_in_uri(CameraInput {
-        name: config.name,
-        uri: config.uri,
-        user: config.user,
-        password,
-        pipeline: config.pipeline,
-        params: config.params,
-        enabled: config.enabled,
-    })
-}
-
-/// Moves `user:password@` out of the URI, so that it is never shown or logged.
-///
-/// # Errors
-/// When the URI cannot do without them.
-pub fn without_credentials_in_uri(mut input: CameraInput) -> Result<CameraInput> {
-    let Ok(mut url) = url::Url::parse(&input.uri) else {
-        return Ok(input);
-    };
-    if url.username().is_empty() && url.password().is_none() {
-        return Ok(input);
-    }
-    let plain = |text: &str| {
-        percent_encoding::percent_decode_str(text)
-            .decode_utf8_lossy()
-            .into_owned()
-    };
-    input.user = input.user.or_else(|| Some(plain(url.username())));
-    input.password = input
-        .password
-        .or_else(|| url.password().map(|password| Secret::new(plain(password))));
-    let cleared = url.set_username("").and_then(|()| url.set_password(None));
-    cleared.map_err(|()| Error::invalid("uri: credentials are not allowed here"))?;
-    input.uri = url.into();
-    Ok(input)
-}
-
-fn row_of_input(input: &CameraInput) -> Result<NewCamera> {
-    let params: serde_json::Map<String, serde_json::Value> = input
-        .params
-        .iter()
-        .map(|(key, value)| (key.clone(), json_of_param(value)))
-        .collect();
-    let params_json = serde_json::to_string(&params)
-        .map_err(|error| Error::internal("parameters do not serialise").with_source(error))?;
-    Ok(NewCamera {
-        name: input.name.clone(),
-        uri: input.uri.clone(),
-        sub_uri: None,
-        pipeline: input.pipeline.clone(),
-        params_json,
-        enabled: input.enabled,
-        user: input.user.clone(),
-        password: input
-            .password
-            .as_ref()
-            .map(|password| password.expose().to_owned()),
-    })
-}
-
-/// A knob's value as JSON.
-pub fn json_of_param(value: &ParamValue) -> serde_json::Value {
-    match value {
-        ParamValue::Bool(value) => (*value).into(),
-        ParamValue::Integer(value) => (*value).into(),
-        ParamValue::Float(value) => (*value).into(),
-        ParamValue::Text(value) => value.as_str().into(),
-    }
-}
-
-fn input_of_row(row: CameraRow) -> Result<CameraInput> {
-    let params = serde_json::from_str(&row.params_json).map_err(|error| {
-        Error::data_loss(format!(
-            "camera {:?}: stored parameters are no JSON object",
-            row.name
-        ))
-        .with_source(error)
-    })?;
-    Ok(CameraInput {
-        name: row.name,
-        uri: row.uri,
-        user: row.user,
-        password: row.password.map(Secret::new),
-        pipeline: row.pipeline,
-        params,
-        enabled: row.enabled,
-    })
 }

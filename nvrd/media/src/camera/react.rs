@@ -1,0 +1,169 @@
+//! What a camera does about what its pipeline says.
+
+use gst::prelude::*;
+use nvr_contract::Message;
+use nvr_contract::event::Event;
+use nvr_contract::segment::{Gap, SegmentClosed, SegmentOpened};
+use nvr_contract::source::{LossReason, SourceChange, SourceState, VideoCodec};
+
+use super::{Camera, bus};
+use crate::assemble::Assembled;
+use crate::description;
+use crate::notice::{CameraState, What};
+
+impl Camera {
+    pub(super) fn on_message(&mut self, from: u64, message: &gst::Message) {
+        use gst::MessageView;
+        let current = from == self.generation && self.running.is_some();
+        match message.view() {
+            // What a pipeline recorded and saw counts to its end; how it ends does not concern its successor.
+            MessageView::Error(_) | MessageView::Eos(_) if !current => {}
+            MessageView::Error(error) => self.on_error(error),
+            MessageView::Eos(_) => self.on_eos(),
+            MessageView::Warning(warning) => {
+                tracing::warn!(camera.id = %self.spec.name, error = %warning.error(), "a pipeline element warns");
+            }
+            MessageView::Element(_) => self.on_element(message),
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_element(&mut self, message: &gst::Message) {
+        let parsed = typed::<Event>(message, What::Event)
+            .or_else(|| typed::<SegmentOpened>(message, What::SegmentOpened))
+            .or_else(|| typed::<SegmentClosed>(message, What::SegmentClosed))
+            .or_else(|| typed::<Gap>(message, What::Gap))
+            .or_else(|| typed::<SourceChange>(message, What::Source));
+        let what = match parsed {
+            None => return,
+            Some(Ok(what)) => what,
+            Some(Err(error)) => {
+                tracing::error!(camera.id = %self.spec.name, %error, "an element's message was not understood");
+                return;
+            }
+        };
+        match &what {
+            What::Source(change) => self.on_source(change),
+            What::Gap(gap) => self.on_gap(gap),
+            // A file that is closed is followed by the next one; it is trouble that ends a recording.
+            What::SegmentOpened(_) => self.set_recording(true),
+            _ => {}
+        }
+        self.notify(what);
+    }
+
+    /// Starting → Running (connected), Running → Degraded (lost), Degraded → Running (restored).
+    fn on_source(&mut self, change: &SourceChange) {
+        match change.state {
+            SourceState::Connected | SourceState::Restored => {
+                self.connected = true;
+                self.problems.source = None;
+                {
+                    let mut status = self.status.lock().expect("no holder of this lock panics");
+                    status.codec = change.codec.or(status.codec);
+                    status.size = change.width.zip(change.height).or(status.size);
+                    status.fps = change.fps.or(status.fps);
+                }
+                if change.codec.is_some_and(|codec| self.wrong_decoder(codec)) {
+                    return self.rebuild();
+                }
+            }
+            SourceState::Lost => {
+                let reason = change.reason.unwrap_or(LossReason::Ended);
+                let detail = change.detail.clone().unwrap_or_else(|| reason.to_string());
+                self.problems.source = Some((reason, detail));
+                self.tap.dry();
+                self.set_recording(false);
+            }
+        }
+        self.show_health();
+    }
+
+    fn on_gap(&mut self, gap: &Gap) {
+        if gap.end_unix_us.is_none() {
+            self.set_recording(false);
+        }
+        self.problems.disk = match gap.end_unix_us {
+            Some(_) => None,
+            None => gap.detail.clone().or_else(|| Some(gap.reason.to_string())),
+        };
+        self.show_health();
+    }
+
+    /// Whether the running pipeline decodes another codec than the camera sends; remembers the right one.
+    fn wrong_decoder(&mut self, codec: VideoCodec) -> bool {
+        let assembled = self.running.as_ref().map(|running| running.codec);
+        self.codec = codec;
+        assembled.is_some_and(|assembled| assembled != codec)
+            && self.description().decoder.is_some()
+    }
+
+    fn on_eos(&mut self) {
+        self.tear_down(false);
+        if self.spec.is_live() {
+            self.back_off("the stream ended");
+        } else {
+            // Running → Stopped: a file played once.
+            self.set_state(
+                CameraState::Stopped,
+                Some("the end of the file is reached".to_owned()),
+            );
+        }
+    }
+
+    fn on_error(&mut self, error: &gst::message::Error) {
+        let sentence = bus::sentence(error);
+        let codec = self.running.as_ref().and_then(sent_codec);
+        if codec.is_some_and(|codec| self.wrong_decoder(codec)) {
+            return self.rebuild();
+        }
+        let element = self
+            .running
+            .as_ref()
+            .and_then(|running| bus::top_element(error, &running.pipeline));
+        let recording = [
+            description::SOURCE,
+            description::ENCODED,
+            description::RECORDER,
+            "record-queue",
+        ];
+        // The source says that what it sends is refused; it is not the recorder that is choosy.
+        let refused = error.error().matches(gst::StreamError::Failed);
+        let analysing =
+            refused || element.is_some_and(|element| !recording.contains(&element.name().as_str()));
+        self.tear_down(true);
+        if analysing {
+            self.analysis_failed(&sentence)
+        } else {
+            self.back_off(&sentence)
+        }
+    }
+
+    /// The wanted analysis cannot run: go on with less, so that the recording does not stop.
+    pub(super) fn analysis_failed(&mut self, sentence: &str) {
+        if self.level + 1 >= self.spec.pipelines.len() {
+            return self.back_off(sentence);
+        }
+        let failed = self.description().name.clone();
+        self.level += 1;
+        let instead = self.description().name.clone();
+        tracing::error!(camera.id = %self.spec.name, error = sentence, "pipeline {failed:?} cannot run, {instead:?} runs instead");
+        self.problems.fallback = Some(format!(
+            "pipeline {failed:?} cannot run ({sentence}), {instead:?} runs instead"
+        ));
+        self.start();
+    }
+}
+
+fn typed<M: Message>(
+    message: &gst::Message,
+    wrap: impl FnOnce(M) -> What,
+) -> Option<Result<What, nvr_contract::FieldError>> {
+    M::from_message(message).map(|parsed| parsed.map(wrap))
+}
+
+/// The codec that the camera element sends at the moment.
+fn sent_codec(running: &Assembled) -> Option<VideoCodec> {
+    let caps = running.source.static_pad("video")?.current_caps()?;
+    VideoCodec::from_caps(&caps)
+}

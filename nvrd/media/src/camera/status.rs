@@ -1,0 +1,67 @@
+//! The actual state of a camera, for whoever asks, and the notice when it changes.
+
+use super::Camera;
+use crate::notice::{CameraState, Notice, What};
+
+impl Camera {
+    pub(super) fn show_health(&mut self) {
+        let problem = None
+            .or_else(|| {
+                self.problems
+                    .source
+                    .as_ref()
+                    .map(|(_, detail)| detail.clone())
+            })
+            .or_else(|| self.problems.disk.clone())
+            .or_else(|| self.problems.fallback.clone());
+        match problem {
+            Some(detail) => self.set_state(CameraState::Degraded, Some(detail)),
+            None if self.connected => self.set_state(CameraState::Running, None),
+            None => {}
+        }
+    }
+
+    pub(super) fn set_recording(&mut self, recording: bool) {
+        self.status
+            .lock()
+            .expect("no holder of this lock panics")
+            .recording = recording;
+    }
+
+    pub(super) fn set_state(&mut self, state: CameraState, detail: Option<String>) {
+        let now = self.clock.unix_us();
+        let pipeline = self.description().name.clone();
+        let changed = {
+            let mut status = self.status.lock().expect("no holder of this lock panics");
+            let changed = status.state != state || status.detail != detail;
+            if status.state != state {
+                status.since_unix_us = now;
+            }
+            status.state = state;
+            status.detail = detail;
+            status.loss = self.problems.source.as_ref().map(|(reason, _)| *reason);
+            status.pipeline = pipeline;
+            if matches!(state, CameraState::Stopped | CameraState::Backoff) {
+                status.recording = false;
+            }
+            changed.then(|| status.clone())
+        };
+        if let Some(status) = changed {
+            self.notify(What::State(status));
+        }
+    }
+
+    pub(super) fn notify(&self, what: What) {
+        // Fails only when the daemon has gone, at its very end.
+        if self
+            .notices
+            .send(Notice {
+                camera: self.spec.name.clone(),
+                what,
+            })
+            .is_err()
+        {
+            tracing::debug!(camera.id = %self.spec.name, "nobody listens any more");
+        }
+    }
+}

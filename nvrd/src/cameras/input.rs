@@ -1,0 +1,135 @@
+//! A camera as a client or the file describes it, and its way to and from a row of the store.
+
+use std::collections::BTreeMap;
+
+use nvr_base::{Error, Result, Secret};
+use nvr_media::ParamValue;
+use nvr_store::{CameraRow, NewCamera};
+
+use crate::config::CameraConfig;
+
+/// A camera as a client or the file describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CameraInput {
+    /// Its name.
+    pub name: String,
+    /// Where its stream is; credentials in it are taken out.
+    pub uri: String,
+    /// User name at the camera.
+    pub user: Option<String>,
+    /// Password at the camera.
+    pub password: Option<Secret>,
+    /// Name of a pipeline description.
+    pub pipeline: String,
+    /// The knobs of the description.
+    pub params: BTreeMap<String, ParamValue>,
+    /// Whether it runs.
+    pub enabled: bool,
+}
+
+/// The input of a camera of the file, with its password read where it stands apart.
+///
+/// # Errors
+/// When the password file cannot be read.
+pub fn input_of_config(config: CameraConfig) -> Result<CameraInput> {
+    let password = match (&config.password_file, config.password) {
+        (Some(path), _) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Error::invalid(format!(
+                    "camera {:?}: password_file: {}",
+                    config.name,
+                    Error::io(path, error)
+                ))
+            })?;
+            Some(Secret::new(text.trim_end_matches(['\r', '\n'])))
+        }
+        (None, password) => password,
+    };
+    without_credentials_in_uri(CameraInput {
+        name: config.name,
+        uri: config.uri,
+        user: config.user,
+        password,
+        pipeline: config.pipeline,
+        params: config.params,
+        enabled: config.enabled,
+    })
+}
+
+/// Moves `user:password@` out of the URI, so that it is never shown or logged.
+///
+/// # Errors
+/// When the URI cannot do without them.
+pub fn without_credentials_in_uri(mut input: CameraInput) -> Result<CameraInput> {
+    let Ok(mut url) = url::Url::parse(&input.uri) else {
+        return Ok(input);
+    };
+    if url.username().is_empty() && url.password().is_none() {
+        return Ok(input);
+    }
+    let plain = |text: &str| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    input.user = input.user.or_else(|| Some(plain(url.username())));
+    input.password = input
+        .password
+        .or_else(|| url.password().map(|password| Secret::new(plain(password))));
+    let cleared = url.set_username("").and_then(|()| url.set_password(None));
+    cleared.map_err(|()| Error::invalid("uri: credentials are not allowed here"))?;
+    input.uri = url.into();
+    Ok(input)
+}
+
+pub(super) fn row_of_input(input: &CameraInput) -> Result<NewCamera> {
+    let params: serde_json::Map<String, serde_json::Value> = input
+        .params
+        .iter()
+        .map(|(key, value)| (key.clone(), json_of_param(value)))
+        .collect();
+    let params_json = serde_json::to_string(&params)
+        .map_err(|error| Error::internal("parameters do not serialise").with_source(error))?;
+    Ok(NewCamera {
+        name: input.name.clone(),
+        uri: input.uri.clone(),
+        sub_uri: None,
+        pipeline: input.pipeline.clone(),
+        params_json,
+        enabled: input.enabled,
+        user: input.user.clone(),
+        password: input
+            .password
+            .as_ref()
+            .map(|password| password.expose().to_owned()),
+    })
+}
+
+pub(super) fn input_of_row(row: CameraRow) -> Result<CameraInput> {
+    let params = serde_json::from_str(&row.params_json).map_err(|error| {
+        Error::data_loss(format!(
+            "camera {:?}: stored parameters are no JSON object",
+            row.name
+        ))
+        .with_source(error)
+    })?;
+    Ok(CameraInput {
+        name: row.name,
+        uri: row.uri,
+        user: row.user,
+        password: row.password.map(Secret::new),
+        pipeline: row.pipeline,
+        params,
+        enabled: row.enabled,
+    })
+}
+
+/// A knob's value as JSON.
+pub fn json_of_param(value: &ParamValue) -> serde_json::Value {
+    match value {
+        ParamValue::Bool(value) => (*value).into(),
+        ParamValue::Integer(value) => (*value).into(),
+        ParamValue::Float(value) => (*value).into(),
+        ParamValue::Text(value) => value.as_str().into(),
+    }
+}

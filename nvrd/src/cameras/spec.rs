@@ -1,0 +1,88 @@
+//! From what a client or the file describes to the desired state that the supervisor takes, with every problem named.
+
+use nvr_base::{Error, Result, Secret, Slug};
+use nvr_media::description::Descriptions;
+use nvr_media::spec::Credentials;
+use nvr_media::{CameraSpec, ParamValue};
+
+use super::CameraInput;
+
+/// What a camera's input is checked against.
+#[derive(Debug)]
+pub struct SpecContext<'a> {
+    /// The descriptions that cameras may name.
+    pub descriptions: &'a Descriptions,
+    /// The folder that relative paths among the knobs are meant from.
+    pub config_folder: &'a std::path::Path,
+    /// The folder of all recordings.
+    pub recordings: &'a std::path::Path,
+    /// The folder of all thumbnails.
+    pub thumbnails: &'a std::path::Path,
+}
+
+/// The desired state of a camera.
+///
+/// # Errors
+/// Every problem of the input, each with its field.
+pub fn spec_of_input(input: &CameraInput, context: &SpecContext<'_>) -> Result<CameraSpec> {
+    let name: Slug = input
+        .name
+        .parse()
+        .map_err(|error| Error::invalid(format!("name: {error}")))?;
+    let fail = |message: String| Error::invalid(format!("camera {:?}: {message}", name.as_str()));
+    check_uri(&input.uri).map_err(fail)?;
+    let pipelines = context
+        .descriptions
+        .chain(&input.pipeline)
+        .map_err(|error| fail(error.to_string()))?;
+    let mut params = input.params.clone();
+    for (key, value) in &mut params {
+        let is_path = pipelines[0].params.get(key).is_some_and(|param| param.path);
+        if let (true, ParamValue::Text(text)) = (is_path, &value) {
+            *value = ParamValue::Text(context.config_folder.join(text).display().to_string());
+        }
+    }
+    pipelines[0]
+        .check_params(&params)
+        .map_err(|problems| fail(problems.join("; ")))?;
+    let credentials = credentials_of(input);
+    Ok(CameraSpec {
+        recordings: context.recordings.join(name.as_str()),
+        thumbnails: context.thumbnails.to_owned(),
+        uri: input.uri.clone(),
+        enabled: input.enabled,
+        name,
+        credentials,
+        pipelines,
+        params,
+    })
+}
+
+/// How to log in at the camera.
+pub fn credentials_of(input: &CameraInput) -> Option<Credentials> {
+    match (&input.user, &input.password) {
+        (None, None) => None,
+        (user, password) => Some(Credentials {
+            user: user.clone().unwrap_or_default(),
+            password: password.clone().unwrap_or_else(|| Secret::new("")),
+        }),
+    }
+}
+
+/// Whether a URI has a scheme that is spoken.
+///
+/// # Errors
+/// One sentence that names the schemes.
+pub fn check_uri(uri: &str) -> Result<(), String> {
+    let url = url::Url::parse(uri).map_err(|error| format!("uri: {uri:?} is no URI: {error}"))?;
+    let known = ["rtsp", "file", "test"];
+    if known.contains(&url.scheme()) {
+        Ok(())
+    } else {
+        Err(format!(
+            "uri: {}:// is not spoken: use {}",
+            url.scheme(),
+            known.map(|s| format!("{s}://")).join(", ")
+        ))
+    }
+}
