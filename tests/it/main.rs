@@ -14,3 +14,4 @@ mod crash;
 mod cameras;
 mod render;
 mod bad_input;
+mod soak;
