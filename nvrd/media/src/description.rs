@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use nvr_base::{Error, Result};
+use nvr_contract::polygon::{self, PolygonError};
 use nvr_contract::source::VideoCodec;
 use serde::Deserialize;
 
@@ -15,6 +16,8 @@ pub const SOURCE: &str = "source";
 pub const ENCODED: &str = "encoded";
 /// Name of the element that writes segments.
 pub const RECORDER: &str = "recorder";
+/// Name of the queue before it.
+pub const RECORD_QUEUE: &str = "record-queue";
 /// Name of the element that makes events, where there is one.
 pub const EVENTS: &str = "events";
 
@@ -79,8 +82,29 @@ pub struct Param {
     /// Whether the value names a file; relative ones are meant from the folder of the configuration file.
     #[serde(default)]
     pub path: bool,
+    /// What the text must be, where it is more than a text.
+    pub syntax: Option<Syntax>,
     /// What it does.
     pub doc: String,
+}
+
+/// A text with rules of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Syntax {
+    /// Polygons without names.
+    Masks,
+    /// Polygons with names.
+    Zones,
+}
+
+impl Syntax {
+    fn check(self, text: &str) -> Result<(), PolygonError> {
+        match self {
+            Self::Masks => polygon::parse_masks(text).map(drop),
+            Self::Zones => polygon::parse_zones(text).map(drop),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -189,6 +213,13 @@ impl Description {
 
 impl Param {
     fn check(&self, key: &str, value: &ParamValue) -> Option<String> {
+        if let Some(syntax) = self.syntax {
+            let ParamValue::Text(text) = value else {
+                return Some(format!("params.{key} must be a text"));
+            };
+            let problem = syntax.check(text).err();
+            return problem.map(|error| format!("params.{key}: {error}"));
+        }
         let number = match value {
             ParamValue::Integer(v) => *v as f64,
             ParamValue::Float(v) => *v,
@@ -351,6 +382,31 @@ mod tests {
         assert_eq!(
             problems[2],
             "params.model is missing: pipeline \"detect\" needs it"
+        );
+    }
+
+    #[test]
+    fn zones_and_masks_are_checked_before_anything_runs() {
+        let motion = Descriptions::load(None)
+            .unwrap()
+            .chain("motion")
+            .unwrap()
+            .remove(0);
+        let check = |key: &str, text: &str| {
+            let params = BTreeMap::from([(key.to_owned(), ParamValue::Text(text.to_owned()))]);
+            motion
+                .check_params(&params)
+                .map_err(|problems| problems[0].clone())
+        };
+        assert_eq!(check("zones", "porch=0,0 1,0 1,1"), Ok(()));
+        assert_eq!(check("masks", "0,0 1,0 1,1"), Ok(()));
+        assert_eq!(
+            check("zones", "0,0 2,0 1,1").unwrap_err(),
+            "params.zones: \"0,0 2,0 1,1\" is not a zone: write name=x,y x,y x,y with a name of letters, digits, - and _"
+        );
+        assert_eq!(
+            check("masks", "0,0 2,0 1,1").unwrap_err(),
+            "params.masks: \"2,0\" is not a corner: write x,y with both between 0 and 1"
         );
     }
 

@@ -125,7 +125,7 @@ impl Camera {
             description::SOURCE,
             description::ENCODED,
             description::RECORDER,
-            "record-queue",
+            description::RECORD_QUEUE,
         ];
         // The source says that what it sends is refused; it is not the recorder that is choosy.
         let refused = error.error().matches(gst::StreamError::Failed);
