@@ -88,7 +88,7 @@ pub struct PipelinesConfig {
 pub struct LogConfig {
     /// `text` or `json`.
     pub format: LogFormat,
-    /// What is logged, in the syntax of `RUST_LOG`; `info` unless given. The variable `NVRD_LOG` goes before it.
+    /// What is logged, in the syntax of `RUST_LOG`; `info,ort=warn` unless given. The variable `NVRD_LOG` goes before it.
     pub filter: String,
 }
 
@@ -96,7 +96,8 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             format: LogFormat::Text,
-            filter: "info".to_owned(),
+            // The runtime of models introduces itself at length.
+            filter: "info,ort=warn".to_owned(),
         }
     }
 }
