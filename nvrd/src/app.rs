@@ -30,7 +30,7 @@ pub struct App {
     ingest: JoinHandle<()>,
     api: tokio::task::JoinHandle<()>,
     api_address: std::net::SocketAddr,
-    api_stop: Shutdown,
+    stopping: Shutdown,
     events: broadcast::Sender<CommittedEvent>,
 }
 
@@ -59,6 +59,7 @@ impl App {
         let restream = Restream::start(config.rtsp.listen, taps.clone())?;
 
         // Cameras → notices → store → committed events.
+        let stopping = Shutdown::new();
         let (notices, inbox) = sync_channel(ingest::QUEUE);
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
         let supervisor = Supervisor::new(Arc::clone(&clock), notices, taps.clone());
@@ -67,6 +68,7 @@ impl App {
             Arc::clone(&storage),
             Arc::clone(&clock),
             events.clone(),
+            stopping.clone(),
         );
         let ingest = std::thread::Builder::new()
             .name("ingest".to_owned())
@@ -85,9 +87,8 @@ impl App {
             restream,
             taps,
         })?);
-        let api_stop = Shutdown::new();
         let context = Arc::new(ApiContext::new(Arc::clone(&cameras), store, storage, clock));
-        let api = tokio::spawn(api::serve(listener, context, api_stop.clone()));
+        let api = tokio::spawn(api::serve(listener, context, stopping.clone()));
         let starting = Arc::clone(&cameras);
         run_blocking(move || starting.start()).await??;
         Ok(Self {
@@ -95,7 +96,7 @@ impl App {
             ingest,
             api,
             api_address,
-            api_stop,
+            stopping,
             events,
         })
     }
@@ -124,10 +125,10 @@ impl App {
             cameras,
             ingest,
             api,
-            api_stop,
+            stopping,
             ..
         } = self;
-        api_stop.trigger();
+        stopping.trigger();
         let api = api.await;
         let stopped = run_blocking(move || {
             cameras.stop();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use nvr_base::{Clock, ErrorKind};
+use nvr_base::{Clock, ErrorKind, Result, Shutdown};
 use nvr_contract::event::{self, Event};
 use nvr_contract::segment::{Gap, GapReason, SegmentClosed};
 use nvr_contract::source::{SourceChange, SourceState};
@@ -28,6 +28,9 @@ const SOURCE_LOST: &str = GapReason::SourceLost.as_str();
 /// First wait before a failed batch is tried again; doubles up to a second.
 const RETRY: Duration = Duration::from_millis(50);
 
+/// How long a store that takes nothing is waited for when the daemon stops; what is lost then is found again on disk.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
 /// A committed event, for clients and actions.
 #[derive(Debug, Clone)]
 pub struct CommittedEvent {
@@ -44,21 +47,25 @@ pub struct Ingest {
     storage: Arc<Storage>,
     clock: Arc<dyn Clock>,
     committed: broadcast::Sender<CommittedEvent>,
+    stopping: Shutdown,
 }
 
 impl Ingest {
-    /// An ingest that publishes committed events to `committed`.
+    /// An ingest that publishes committed events to `committed`; once `stopping` is set, a store that does not
+    /// take changes is waited for no longer than [`LAST_WAIT`].
     pub fn new(
         store: Store,
         storage: Arc<Storage>,
         clock: Arc<dyn Clock>,
         committed: broadcast::Sender<CommittedEvent>,
+        stopping: Shutdown,
     ) -> Self {
         Self {
             store,
             storage,
             clock,
             committed,
+            stopping,
         }
     }
 
@@ -100,7 +107,8 @@ impl Ingest {
                         "camera is {state}"
                     );
                     if status.state == CameraState::Backoff {
-                        self.outage_begins(&camera, status.since_unix_us, status.detail.as_deref());
+                        let detail = status.detail.as_deref();
+                        self.gap_begins(&camera, SOURCE_LOST, status.since_unix_us, detail);
                     }
                 }
                 What::SegmentOpened(opened) => {
@@ -109,6 +117,8 @@ impl Ingest {
                         segment.path = opened.location,
                         "segment opened"
                     );
+                    // Whatever stood in the way, an earlier run's crash included, does so no longer.
+                    self.gaps_end(&camera, None, opened.start_unix_us);
                 }
             }
         }
@@ -124,25 +134,8 @@ impl Ingest {
         changes: &[StoreChange],
         mut events: HashMap<(String, Change), (String, Event)>,
     ) -> Vec<(String, Event)> {
-        let mut wait = RETRY;
-        let committed = loop {
-            match self.store.apply_batch(changes) {
-                Ok(committed) => break committed,
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::Unavailable | ErrorKind::ResourceExhausted
-                    ) =>
-                {
-                    tracing::warn!(%error, retry_ms = wait.as_millis() as u64, "the store does not take changes, trying again");
-                    std::thread::sleep(wait);
-                    wait = (wait * 2).min(Duration::from_secs(1));
-                }
-                Err(error) => {
-                    tracing::error!(%error, changes = changes.len(), "changes could not be stored");
-                    return Vec::new();
-                }
-            }
+        let Some(committed) = self.patiently("changes", || self.store.apply_batch(changes)) else {
+            return Vec::new();
         };
         for refused in &committed.refused {
             tracing::error!(error = %refused.error, "a change was refused");
@@ -155,6 +148,33 @@ impl Ingest {
                 StoreChange::Segment(_) => None,
             });
         ids.filter_map(|key| events.remove(&key)).collect()
+    }
+
+    /// Does something with the store, again while it is busy or full; `None`, and a record in the log, when it
+    /// cannot be done.
+    fn patiently<T>(&self, what: &str, mut work: impl FnMut() -> Result<T>) -> Option<T> {
+        let mut wait = RETRY;
+        let mut last_waits = Duration::ZERO;
+        loop {
+            let error = match work() {
+                Ok(done) => return Some(done),
+                Err(error) => error,
+            };
+            let passing = matches!(
+                error.kind(),
+                ErrorKind::Unavailable | ErrorKind::ResourceExhausted
+            );
+            if !passing || last_waits >= LAST_WAIT {
+                tracing::error!(%error, "{what} could not be stored");
+                return None;
+            }
+            tracing::warn!(%error, retry_ms = wait.as_millis() as u64, "the store does not take {what}, trying again");
+            std::thread::sleep(wait);
+            if self.stopping.is_triggered() {
+                last_waits += wait;
+            }
+            wait = (wait * 2).min(Duration::from_secs(1));
+        }
     }
 
     fn segment(&self, camera: &str, closed: &SegmentClosed) -> Option<SegmentRow> {
@@ -188,47 +208,42 @@ impl Ingest {
     }
 
     fn gap(&self, camera: &str, gap: &Gap) {
-        let done = match gap.end_unix_us {
-            Some(end) => self
-                .store
-                .close_gap(camera, Some(gap.reason.as_str()), end)
-                .map(drop),
-            None => self
-                .store
-                .open_gap(
-                    camera,
-                    gap.reason.as_str(),
-                    gap.start_unix_us,
-                    gap.detail.as_deref(),
-                )
-                .map(drop),
-        };
-        if let Err(error) = done {
-            tracing::error!(camera.id = camera, %error, "a gap could not be stored");
+        let reason = gap.reason.as_str();
+        match gap.end_unix_us {
+            Some(end) => self.gaps_end(camera, Some(reason), end),
+            None => self.gap_begins(camera, reason, gap.start_unix_us, gap.detail.as_deref()),
         }
+    }
+
+    /// Notes a gap; one of that reason that is open already goes on.
+    fn gap_begins(&self, camera: &str, reason: &str, unix_us: i64, detail: Option<&str>) {
+        // What could not be stored is in the log.
+        self.patiently("a gap", || {
+            self.store.open_gap(camera, reason, unix_us, detail)
+        });
+    }
+
+    /// Ends the open gaps of a camera, all or those of one reason.
+    fn gaps_end(&self, camera: &str, reason: Option<&str>, unix_us: i64) {
+        self.patiently("the end of a gap", || {
+            self.store.close_gap(camera, reason, unix_us)
+        });
     }
 
     /// An outage begins when pictures stop and ends when they come again.
     fn source(&self, camera: &str, change: &SourceChange) {
         match change.state {
             SourceState::Lost => {
-                self.outage_begins(camera, change.unix_us, change.detail.as_deref())
+                self.gap_begins(
+                    camera,
+                    SOURCE_LOST,
+                    change.unix_us,
+                    change.detail.as_deref(),
+                );
             }
             SourceState::Connected | SourceState::Restored => {
-                if let Err(error) = self
-                    .store
-                    .close_gap(camera, Some(SOURCE_LOST), change.unix_us)
-                {
-                    tracing::error!(camera.id = camera, %error, "the end of an outage could not be stored");
-                }
+                self.gaps_end(camera, Some(SOURCE_LOST), change.unix_us);
             }
-        }
-    }
-
-    /// Notes an outage; one that is open already goes on.
-    fn outage_begins(&self, camera: &str, unix_us: i64, detail: Option<&str>) {
-        if let Err(error) = self.store.open_gap(camera, SOURCE_LOST, unix_us, detail) {
-            tracing::error!(camera.id = camera, %error, "an outage could not be stored");
         }
     }
 }
@@ -269,5 +284,139 @@ fn change_of_event(camera: &str, event: &Event, now_us: i64) -> EventChange {
             pipeline: event.pipeline.clone(),
             interrupted: false,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use nvr_base::SimulatedClock;
+    use nvr_contract::segment::SegmentOpened;
+    use nvr_store::{EventFilter, PageRequest};
+
+    use super::*;
+
+    const S: i64 = 1_000_000;
+
+    fn event(change: event::Change, frames: u64) -> What {
+        What::Event(Event {
+            change,
+            id: "01890a5d-ac96-774b-bcce-b302099a8057".to_owned(),
+            kind: event::Kind::Motion,
+            label: None,
+            start_ns: 0,
+            end_ns: (change != event::Change::Opened).then_some(2_000_000_000),
+            start_unix_us: Some(10 * S),
+            end_unix_us: (change != event::Change::Opened).then_some(12 * S),
+            score: Some(0.5),
+            bbox: None,
+            zones: Vec::new(),
+            track_id: None,
+            identity: None,
+            similarity: None,
+            frames,
+            model: None,
+            pipeline: None,
+        })
+    }
+
+    fn gap(reason: GapReason, start: i64) -> What {
+        What::Gap(Gap {
+            start_unix_us: start,
+            end_unix_us: None,
+            reason,
+            detail: Some("why".to_owned()),
+        })
+    }
+
+    fn closed(location: String) -> What {
+        What::SegmentClosed(SegmentClosed {
+            location,
+            start_ns: 0,
+            end_ns: 5_000_000_000,
+            start_unix_us: 20 * S,
+            end_unix_us: 25 * S,
+            frames: 50,
+            bytes: 1000,
+            codec: "h264".to_owned(),
+            width: 640,
+            height: 360,
+            keyframes: Vec::new(),
+            blake3: String::new(),
+            discont: false,
+        })
+    }
+
+    #[test]
+    fn notices_become_rows_and_only_what_is_committed_is_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Arc::new(Storage::open(folder.path()).unwrap());
+        let clock: Arc<dyn Clock> = Arc::new(SimulatedClock::at(0));
+        let store = Store::open(&storage.database(), Arc::clone(&clock)).unwrap();
+        let (committed, mut published) = broadcast::channel(16);
+        let (notices, inbox) = channel();
+        let location = |name: &str| {
+            let path = storage.recordings().join("cam/2024-01-01").join(name);
+            path.display().to_string()
+        };
+        let opened = SegmentOpened {
+            location: location("b.mp4"),
+            start_ns: 0,
+            start_unix_us: 9 * S,
+        };
+        for what in [
+            gap(GapReason::DiskFull, 5 * S),
+            gap(GapReason::DiskFull, 6 * S),
+            What::SegmentOpened(opened),
+            event(event::Change::Opened, 1),
+            event(event::Change::Updated, 5),
+            event(event::Change::Closed, 9),
+            closed(location("a.mp4")),
+            closed("/elsewhere/a.mp4".to_owned()),
+        ] {
+            let camera = "cam".parse().unwrap();
+            notices.send(Notice { camera, what }).unwrap();
+        }
+        drop(notices);
+        let ingest = Ingest::new(
+            store.clone(),
+            Arc::clone(&storage),
+            clock,
+            committed,
+            Shutdown::new(),
+        );
+        ingest.run(&inbox);
+
+        let page = PageRequest { page: 1, limit: 10 };
+        let events = store.events(&EventFilter::default(), page).unwrap().items;
+        assert_eq!(events.len(), 1);
+        assert_eq!(
+            (events[0].state, events[0].end_us, events[0].frames),
+            (EventState::Closed, Some(12 * S), 9)
+        );
+        let segments = store.segments("cam", 0, 100 * S, 10).unwrap();
+        let paths: Vec<&str> = segments.iter().map(|row| row.path.as_str()).collect();
+        assert_eq!(
+            paths,
+            ["cam/2024-01-01/a.mp4"],
+            "what lies elsewhere is not listed"
+        );
+        let gaps = store.gaps("cam", 0, 100 * S, 10).unwrap();
+        let spans: Vec<_> = gaps.iter().map(|gap| (gap.start_us, gap.end_us)).collect();
+        assert_eq!(
+            spans,
+            [(5 * S, Some(9 * S))],
+            "a file that is begun ends a gap"
+        );
+        let told: Vec<event::Change> = std::iter::from_fn(|| published.try_recv().ok())
+            .map(|told| told.event.change)
+            .collect();
+        let all = [
+            event::Change::Opened,
+            event::Change::Updated,
+            event::Change::Closed,
+        ];
+        assert_eq!(told, all);
     }
 }
