@@ -68,10 +68,8 @@ fn download(daemon: &Daemon, config: &Config, segment: &serde_json::Value) -> Pa
 
 #[test]
 fn h265_is_recorded_analysed_and_shown() {
-    let uri = format!(
-        "file://{}?loop=true&realtime=true",
-        media::generated_h265().display()
-    );
+    let (_folder, clip) = media::generated_h265("Y444");
+    let uri = format!("file://{}?loop=true&realtime=true", clip.display());
     let config = Config::new().camera("hevc", &uri, "motion", "segment-duration = 2000000000");
     let daemon = Daemon::start(&config);
     let segments = daemon.wait_segments("hevc", 2, Duration::from_secs(60));

@@ -93,6 +93,33 @@ fn ffprobe_and_gstreamer_read_at_once_over_tcp_and_udp() {
 }
 
 #[test]
+fn an_h265_camera_comes_out_as_h265() {
+    if !has_program("ffprobe") {
+        println!("SKIP: ffprobe is not installed");
+        return;
+    }
+    let (_folder, clip) = media::generated_h265("I420");
+    let camera = RtspCamera::start_h265(&clip);
+    let config = Config::new().camera(
+        "hevc",
+        &camera.uri(),
+        "motion",
+        "segment-duration = 2000000000",
+    );
+    let daemon = Daemon::start(&config);
+    daemon.wait_state("hevc", "running", Duration::from_secs(30));
+    daemon.wait_segments("hevc", 1, Duration::from_secs(30));
+    let output = run(
+        &mut ffprobe(&format!("{}/hevc", daemon.rtsp), "tcp"),
+        Duration::from_secs(30),
+    );
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["streams"][0]["codec_name"], "hevc", "{found}");
+    assert_eq!(found["streams"][0]["width"], 320, "{found}");
+    assert_eq!(daemon.segments("hevc")[0]["codec"], "h265");
+}
+
+#[test]
 fn a_viewer_sees_the_first_picture_before_the_next_key_frame() {
     // The pictures' key frames are 2.5 s apart; a viewer who had to wait for the next one would wait 1.25 s on average.
     let config = Config::new().camera("ball", "test://ball", "record", "");

@@ -21,8 +21,17 @@ impl RtspCamera {
         Self::start_on(clip, 0)
     }
 
+    /// A camera with H.265 on a free port.
+    pub fn start_h265(clip: &Path) -> Self {
+        Self::serve(clip, 0, "h265parse ! rtph265pay")
+    }
+
     /// A camera on a port; 0 takes a free one.
     pub fn start_on(clip: &Path, port: u16) -> Self {
+        Self::serve(clip, port, "h264parse ! rtph264pay")
+    }
+
+    fn serve(clip: &Path, port: u16, payloader: &str) -> Self {
         gst::init().unwrap();
         let context = glib::MainContext::new();
         let main_loop = glib::MainLoop::new(Some(&context), false);
@@ -31,7 +40,7 @@ impl RtspCamera {
         server.set_service(&port.to_string());
         let factory = gst_rtsp_server::RTSPMediaFactory::new();
         factory.set_launch(&format!(
-            "( filesrc location=\"{}\" ! qtdemux ! h264parse ! rtph264pay name=pay0 pt=96 config-interval=-1 )",
+            "( filesrc location=\"{}\" ! qtdemux ! {payloader} name=pay0 pt=96 config-interval=-1 )",
             clip.display()
         ));
         factory.set_shared(false);

@@ -43,37 +43,39 @@ pub fn street() -> PathBuf {
     })
 }
 
-/// A clip of our own with H.265 and four times the usual colour, as no decoder gives it to a detector directly.
-pub fn generated_h265() -> PathBuf {
-    static CLIP: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = CLIP.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("generated_h265.mp4");
-        let location = format!("location={}", path.display());
-        let mut line = vec!["-q", "videotestsrc", "num-buffers=60", "pattern=ball", "!"];
-        line.extend([
-            "video/x-raw,format=Y444,width=320,height=180,framerate=10/1",
-            "!",
-            "x265enc",
-        ]);
-        line.extend([
-            "key-int-max=10",
-            "tune=zerolatency",
-            "!",
-            "h265parse",
-            "!",
-            "mp4mux",
-            "!",
-            "filesink",
-        ]);
-        line.push(&location);
-        run(
-            gst_command("gst-launch-1.0").args(line),
-            Duration::from_secs(60),
-        );
-        (folder, path)
-    });
-    path.clone()
+/// A clip of our own with H.265, 30 s, 10 pictures a second, a key frame every 10; `format` is the pictures'.
+///
+/// `Y444` has four times the usual colour: no decoder gives it to a detector as it is.
+pub fn generated_h265(format: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("generated_h265.mp4");
+    let location = format!("location={}", path.display());
+    let caps = format!("video/x-raw,format={format},width=320,height=180,framerate=10/1");
+    let mut line = vec![
+        "-q",
+        "videotestsrc",
+        "num-buffers=300",
+        "pattern=ball",
+        "!",
+        &caps,
+        "!",
+    ];
+    line.extend([
+        "x265enc",
+        "key-int-max=10",
+        "tune=zerolatency",
+        "!",
+        "h265parse",
+        "!",
+        "mp4mux",
+        "!",
+    ]);
+    line.extend(["filesink", &location]);
+    run(
+        gst_command("gst-launch-1.0").args(line),
+        Duration::from_secs(60),
+    );
+    (folder, path)
 }
 
 /// A clip of our own: 30 s, 10 pictures a second, each different, a key frame every 25, no B-frames.
