@@ -139,3 +139,28 @@ fn a_camera_is_tested_before_it_is_saved() {
     assert!(!found["detail"].as_str().unwrap().is_empty());
     assert_eq!(daemon.get("/cameras")["total"], 0);
 }
+
+#[test]
+fn two_changes_at_once_are_both_made() {
+    let config = Config::new();
+    let daemon = Daemon::start(&config);
+    let made = json!({"name": "cam", "uri": "rtsp://127.0.0.1:9/0", "enabled": false});
+    assert_eq!(daemon.request("POST", "/cameras", Some(&made)).0, 201);
+    for round in 1..=20 {
+        let changes = [
+            json!({"uri": format!("rtsp://127.0.0.1:9/{round}")}),
+            json!({"params": {"sensitivity": f64::from(round) / 100.0}}),
+        ];
+        std::thread::scope(|scope| {
+            for change in &changes {
+                scope.spawn(|| {
+                    let (status, body) = daemon.request("PATCH", "/cameras/cam", Some(change));
+                    assert_eq!(status, 200, "{body}");
+                });
+            }
+        });
+        let camera = daemon.get("/cameras/cam");
+        assert_eq!(camera["uri"], changes[0]["uri"], "{camera}");
+        assert_eq!(camera["params"], changes[1]["params"], "{camera}");
+    }
+}

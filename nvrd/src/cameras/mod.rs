@@ -198,17 +198,22 @@ impl Cameras {
         self.get(&input.name)
     }
 
-    /// Changes a camera to what the input says.
+    /// Changes a camera to what `change` makes of it; nobody else changes it meanwhile.
     ///
     /// # Errors
-    /// When a field is wrong, or there is no camera of that name that REST may change.
-    pub fn update(&self, input: CameraInput) -> Result<CameraView> {
-        let input = self.checked(input)?;
+    /// When `change` fails, a field is wrong, or there is no camera of that name that REST may change.
+    pub fn change(
+        &self,
+        name: &str,
+        change: impl FnOnce(CameraInput) -> Result<CameraInput>,
+    ) -> Result<CameraView> {
         let _door = self.door.lock().expect("no holder of this lock panics");
-        self.writable(&input.name)?;
-        self.store.update_camera(&row_of_input(&input)?)?;
+        let before = self.get(name)?.input;
+        self.writable(name)?;
+        let after = self.checked(change(before)?)?;
+        self.store.update_camera(&row_of_input(&after)?)?;
         self.apply()?;
-        self.get(&input.name)
+        self.get(name)
     }
 
     /// Starts or stops a camera, for good.
@@ -216,9 +221,7 @@ impl Cameras {
     /// # Errors
     /// When there is no camera of that name that REST may change.
     pub fn set_enabled(&self, name: &str, enabled: bool) -> Result<CameraView> {
-        let mut input = self.get(name)?.input;
-        input.enabled = enabled;
-        self.update(input)
+        self.change(name, |before| Ok(CameraInput { enabled, ..before }))
     }
 
     /// Removes a camera; its events and files stay.

@@ -98,8 +98,7 @@ pub(super) async fn replace(
     Body(body): Body<WholeCamera>,
 ) -> ApiResult<Json<Camera>> {
     changed(context, move |context| {
-        let before = context.cameras.get(&name)?.input;
-        context.cameras.update(body.applied(before)?)
+        context.cameras.change(&name, |before| body.applied(before))
     })
     .await
 }
@@ -120,8 +119,7 @@ pub(super) async fn change(
     Body(body): Body<CameraChange>,
 ) -> ApiResult<Json<Camera>> {
     changed(context, move |context| {
-        let before = context.cameras.get(&name)?.input;
-        context.cameras.update(body.applied(before)?)
+        context.cameras.change(&name, |before| body.applied(before))
     })
     .await
 }
