@@ -114,6 +114,48 @@ fn h265_is_recorded_analysed_and_shown() {
 }
 
 #[test]
+fn sound_is_recorded_with_the_pictures() {
+    if !has_program("ffprobe") {
+        println!("SKIP: ffprobe is not installed");
+        return;
+    }
+    let (_folder, clip) = media::generated_with_audio();
+    let uri = format!("file://{}?loop=true&realtime=true", clip.display());
+    let config = Config::new().camera("loud", &uri, "record", "segment-duration = 2000000000");
+    let mut daemon = Daemon::start(&config);
+    let segments = daemon.wait_segments("loud", 3, Duration::from_secs(60));
+    for segment in &segments {
+        let file = download(&daemon, &config, segment);
+        let mut probe = Command::new("ffprobe");
+        probe.args(["-v", "error", "-count_packets", "-show_entries"]);
+        probe.args(["stream=codec_name,nb_read_packets", "-of", "csv=p=0"]);
+        let output = run(probe.arg(file), Duration::from_secs(20));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let count = |codec: &str| -> f64 {
+            let line = text.lines().find(|line| line.starts_with(codec));
+            let line = line.unwrap_or_else(|| panic!("no {codec} in {text}"));
+            line.split(',').nth(1).unwrap().parse().unwrap()
+        };
+        let seconds = segment["duration_s"].as_f64().unwrap();
+        assert!(
+            (count("h264") / seconds - 25.0).abs() < 1.0,
+            "{text}: {segment}"
+        );
+        // 1024 samples a packet, and at a border one may belong to either side.
+        assert!(
+            (count("aac") - seconds * 44100.0 / 1024.0).abs() < 4.0,
+            "{text}: {segment}"
+        );
+    }
+    assert!(
+        daemon.terminate(Duration::from_secs(10)).success(),
+        "{}",
+        daemon.log()
+    );
+    assert!(!daemon.log().contains("left behind"), "{}", daemon.log());
+}
+
+#[test]
 fn sigterm_closes_what_is_open() {
     let config = Config::new().camera(
         "visits",

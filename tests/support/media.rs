@@ -78,6 +78,43 @@ pub fn generated_h265(format: &str) -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
+/// A clip of our own with sound: 8 s of H.264 and AAC.
+pub fn generated_with_audio() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("generated_audio.mp4");
+    let location = format!("location={}", path.display());
+    let mut line = vec!["-q", "mp4mux", "name=m", "!", "filesink", &location];
+    line.extend(["videotestsrc", "num-buffers=200", "!"]);
+    line.extend([
+        "video/x-raw,width=320,height=180,framerate=25/1",
+        "!",
+        "x264enc",
+    ]);
+    line.extend([
+        "key-int-max=25",
+        "bframes=0",
+        "!",
+        "h264parse",
+        "!",
+        "queue",
+        "!",
+        "m.",
+    ]);
+    line.extend([
+        "audiotestsrc",
+        "num-buffers=344",
+        "!",
+        "audio/x-raw,rate=44100",
+        "!",
+    ]);
+    line.extend(["avenc_aac", "!", "queue", "!", "m."]);
+    run(
+        gst_command("gst-launch-1.0").args(line),
+        Duration::from_secs(60),
+    );
+    (folder, path)
+}
+
 /// A clip of our own: 30 s, 10 pictures a second, each different, a key frame every 25, no B-frames.
 pub fn generated() -> PathBuf {
     static CLIP: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();

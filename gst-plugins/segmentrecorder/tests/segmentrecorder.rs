@@ -362,6 +362,7 @@ fn audio_that_stays_away_does_not_stop_video() {
     let clip = media::encode(100, "width=160,height=120", H264);
     let mut rig = Rig::new(&[]);
     let pad = rig.element.request_pad_simple("audio").unwrap();
+    pad.send_event(gst::event::StreamStart::new("audio"));
     rig.push(&clip);
     rig.harness.push_event(gst::event::Eos::new());
     assert!(
@@ -371,6 +372,22 @@ fn audio_that_stays_away_does_not_stop_video() {
     rig.element.release_request_pad(&pad);
     let messages = rig.messages();
     assert_eq!(media::closed(&messages)[0].frames, 100);
+    assert_eq!(messages.last().unwrap().type_(), gst::MessageType::Eos);
+}
+
+#[test]
+fn audio_that_a_camera_does_not_have_is_not_waited_for() {
+    if !media::have(&["x264enc"]) {
+        return;
+    }
+    let clip = media::encode(30, "width=160,height=120", H264);
+    let mut rig = Rig::new(&[]);
+    // Linked, as in a pipeline that is made before the camera is known, and never begun.
+    let _pad = rig.element.request_pad_simple("audio").unwrap();
+    rig.push(&clip);
+    rig.harness.push_event(gst::event::Eos::new());
+    let messages = rig.messages();
+    assert_eq!(media::closed(&messages)[0].frames, 30);
     assert_eq!(messages.last().unwrap().type_(), gst::MessageType::Eos);
 }
 

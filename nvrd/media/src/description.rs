@@ -18,6 +18,8 @@ pub const ENCODED: &str = "encoded";
 pub const RECORDER: &str = "recorder";
 /// Name of the queue before it.
 pub const RECORD_QUEUE: &str = "record-queue";
+/// Name of the queue between the camera's audio and the recorder, where there is one.
+pub const AUDIO_QUEUE: &str = "audio-queue";
 /// Name of the element that makes events, where there is one.
 pub const EVENTS: &str = "events";
 

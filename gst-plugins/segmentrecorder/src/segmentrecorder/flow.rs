@@ -56,6 +56,8 @@ pub(super) struct Flow {
 struct PadFlow {
     flushing: bool,
     eos: bool,
+    /// Whether a stream has begun: a pad may be linked for audio that the camera does not have.
+    started: bool,
     /// Up to where data has come, running time in nanoseconds.
     position_ns: Option<i64>,
     /// What makes running time of a PTS, nanoseconds.
@@ -257,7 +259,10 @@ impl SegmentRecorder {
                     flow.audio.position_ns = Some(flow.audio.running(end.nseconds()));
                 });
             }
-            EventView::StreamStart(_) => lock(&self.flow).audio.eos = false,
+            EventView::StreamStart(_) => {
+                let mut flow = lock(&self.flow);
+                (flow.audio.eos, flow.audio.started) = (false, true);
+            }
             EventView::FlushStart(_) => self.flush(|flow| flow.audio.flushing = true),
             EventView::FlushStop(_) => self.flush(|flow| {
                 flow.audio = PadFlow::default();
@@ -308,7 +313,8 @@ impl SegmentRecorder {
     fn end_if_all_ended(&self, seqnum: gst::Seqnum) {
         let linked = lock(&self.audio_pad).is_some();
         let flow = lock(&self.flow);
-        let ended = flow.video.eos && (flow.audio.eos || !linked);
+        let silent = !linked || !flow.audio.started;
+        let ended = flow.video.eos && (flow.audio.eos || silent);
         drop(flow);
         if ended {
             self.write_waiting_audio();

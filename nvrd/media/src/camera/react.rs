@@ -126,6 +126,7 @@ impl Camera {
             description::ENCODED,
             description::RECORDER,
             description::RECORD_QUEUE,
+            description::AUDIO_QUEUE,
         ];
         // The source says that what it sends is refused; it is not the recorder that is choosy.
         let refused = error.error().matches(gst::StreamError::Failed);

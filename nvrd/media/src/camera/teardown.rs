@@ -8,6 +8,7 @@ use gst::prelude::*;
 
 use super::Input;
 use crate::assemble::Assembled;
+use crate::description;
 
 /// How long the end of the stream may take to reach every sink.
 const FLUSH: Duration = Duration::from_secs(3);
@@ -31,8 +32,11 @@ impl Teardown {
         let (flushed, wait) = channel();
         let run = move || {
             if graceful {
-                let pad = assembled.encoded.static_pad("sink");
-                let sent = pad.is_some_and(|pad| pad.send_event(gst::event::Eos::new()));
+                let audio = assembled.pipeline.by_name(description::AUDIO_QUEUE);
+                let ends = audio.iter().chain(std::iter::once(&assembled.encoded));
+                let sent = ends
+                    .filter_map(|element| element.static_pad("sink"))
+                    .all(|pad| pad.send_event(gst::event::Eos::new()));
                 if sent {
                     // Returns early, with an error, when the camera's thread has heard enough.
                     let heard = wait.recv_timeout(FLUSH);
