@@ -37,19 +37,21 @@ fn check(uri: &str, pipeline: &str, params: &str) {
     assert!(!from_daemon.is_empty(), "{}", daemon.log());
     drop(daemon);
 
-    let folder = tempfile::tempdir().unwrap();
+    // The printed line makes the folder that it writes to.
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("out");
     let mut render = nvrd();
     render
         .args(["render", "cam", "--config"])
         .arg(config.write())
         .arg("--output")
-        .arg(folder.path());
+        .arg(&folder);
     let line = String::from_utf8(run(&mut render, Duration::from_secs(30)).stdout).unwrap();
     run(
         gst_command("sh").args(["-c", line.trim()]),
         Duration::from_secs(120),
     );
-    let text = std::fs::read_to_string(folder.path().join("cam.events.jsonl")).unwrap();
+    let text = std::fs::read_to_string(folder.join("cam.events.jsonl")).unwrap();
     let lines = text
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap());

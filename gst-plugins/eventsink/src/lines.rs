@@ -1,6 +1,6 @@
 //! Events as JSON Lines in a file or on standard output.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -19,6 +19,8 @@ pub enum Lines {
 impl Lines {
     /// Opens a file for appending, or empty, or standard output when `location` is [`STDOUT`].
     ///
+    /// Makes the file's folder where it is missing.
+    ///
     /// # Errors
     /// When the file cannot be opened for writing.
     pub fn open(location: &str, truncate: bool) -> io::Result<Self> {
@@ -26,6 +28,10 @@ impl Lines {
             return Ok(Self::Stdout);
         }
         let path = Path::new(location);
+        // As the recorder makes its folder: a line that was printed elsewhere runs here.
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
         let torn = !truncate && ends_within_a_line(path);
         let mut options = OpenOptions::new();
         options.create(true);
@@ -85,7 +91,7 @@ mod tests {
     #[test]
     fn appends_whole_lines_or_begins_anew() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("events.jsonl");
+        let path = folder.path().join("new/events.jsonl");
         let location = path.to_str().unwrap();
         let write = |truncate, line| {
             Lines::open(location, truncate)
@@ -100,6 +106,6 @@ mod tests {
         std::fs::write(&path, "1\n2\n{\"ty").unwrap();
         assert_eq!(write(false, "3"), "1\n2\n{\"ty\n3\n");
         assert_eq!(write(true, "4"), "4\n");
-        assert!(Lines::open("/nonexistent/events.jsonl", false).is_err());
+        assert!(Lines::open("/proc/nvrd/events.jsonl", false).is_err());
     }
 }
