@@ -52,7 +52,7 @@ pub struct Ingest {
 
 impl Ingest {
     /// An ingest that publishes committed events to `committed`; once `stopping` is set, a store that does not
-    /// take changes is waited for no longer than [`LAST_WAIT`].
+    /// take changes is waited for no longer than `LAST_WAIT`.
     pub fn new(
         store: Store,
         storage: Arc<Storage>,
