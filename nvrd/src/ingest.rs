@@ -204,6 +204,9 @@ impl Ingest {
                 .iter()
                 .map(|key| (key.offset_ns, key.byte))
                 .collect(),
+            storage: String::new(),
+            protected: false,
+            audio: closed.audio.clone(),
         })
     }
 
@@ -345,6 +348,7 @@ mod tests {
             keyframes: Vec::new(),
             blake3: String::new(),
             discont: false,
+            audio: None,
         })
     }
 

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gstsegmentrecorder::inspect::{self, InspectError, Inspected};
 use nvr_base::{Error, Result, Slug};
+use nvr_mp4::inspect::{self, InspectError, Inspected};
 use nvr_store::{SegmentRow, Store};
 
 use crate::storage::Storage;
@@ -113,6 +113,9 @@ fn row(
             .iter()
             .map(|key| (key.offset_ns, key.byte))
             .collect(),
+        storage: String::new(),
+        protected: false,
+        audio: None,
     })
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use gstsegmentrecorder::inspect;
+use nvr_mp4::inspect;
 use support::daemon::{Config, Daemon};
 use support::{has_program, run, wait_for};
 

@@ -10,9 +10,10 @@ use crate::tree::root;
 /// The packages of ours that a package may name; a new edge is a change to this table.
 const OURS: &[(&str, &[&str])] = &[
     ("nvr-contract", &[]),
-    ("gst-plugin-*", &["nvr-contract"]),
+    ("nvr-mp4", &[]),
+    ("gst-plugin-*", &["nvr-contract", "nvr-mp4"]),
     ("nvr-base", &[]),
-    ("nvr-media", &["nvr-base", "nvr-contract"]),
+    ("nvr-media", &["nvr-base", "nvr-contract", "nvr-mp4"]),
     ("nvr-store", &["nvr-base"]),
     // The elements are registered statically: the daemon runs without an installed plugin.
     (
@@ -20,6 +21,7 @@ const OURS: &[(&str, &[&str])] = &[
         &[
             "nvr-base",
             "nvr-contract",
+            "nvr-mp4",
             "nvr-media",
             "nvr-store",
             "gst-plugin-*",
@@ -43,6 +45,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("hyper*", &["nvrd"]),
     ("utoipa*", &["nvrd"]),
     ("clap*", &["nvrd"]),
+    ("mp4-atom", &["nvr-mp4"]),
+    ("ed25519*", &["nvrd"]),
     ("ort", &["gst-plugin-onnxinfer", "gst-plugin-facematch"]),
     ("retina", &["gst-plugin-camerasrc"]),
     (

@@ -15,12 +15,24 @@ words! {
         DiskFull = "disk_full",
         /// The storage failed or refused to write.
         DiskError = "disk_error",
+        /// The storage is not there, or another one is in its place.
+        DiskGone = "disk_gone",
         /// The storage was too slow.
         DiskSlow = "disk_slow",
         /// The machine was too slow.
         Overload = "overload",
         /// The daemon did not run.
         DaemonDown = "daemon_down",
+        /// Recorded on events, and there was none.
+        NoEvent = "no_event",
+        /// It was recorded, and the retention policy or a person deleted it.
+        Deleted = "deleted",
+        /// It was recorded, and the file is missing or damaged.
+        Damaged = "damaged",
+        /// The wall clock was set forward; nothing is missing from the pictures.
+        ClockStep = "clock_step",
+        /// Nobody noted why.
+        Unknown = "unknown",
     }
 }
 
@@ -88,6 +100,8 @@ pub struct SegmentClosed {
     pub blake3: String,
     /// Whether the first picture does not follow on from the segment before.
     pub discont: bool,
+    /// The codec of the sound in the file (`aac`, `opus`), absent without sound.
+    pub audio: Option<String>,
 }
 
 /// Posted when a stretch that should be on disk is not.
@@ -118,6 +132,7 @@ const KEYFRAME_OFFSETS: &str = "keyframe-offsets";
 const KEYFRAME_BYTES: &str = "keyframe-bytes";
 const BLAKE3: &str = "blake3";
 const DISCONT: &str = "discont";
+const AUDIO: &str = "audio";
 const REASON: &str = "reason";
 const DETAIL: &str = "detail";
 
@@ -213,6 +228,7 @@ impl Message for SegmentClosed {
             )
             .field(BLAKE3, &self.blake3)
             .field(DISCONT, self.discont)
+            .field_if_some(AUDIO, self.audio.as_deref())
             .build()
     }
 
@@ -244,6 +260,7 @@ impl Message for SegmentClosed {
                 .collect(),
             blake3: fields::required(s, Self::NAME, BLAKE3)?,
             discont: fields::required(s, Self::NAME, DISCONT)?,
+            audio: s.get(AUDIO).ok(),
         })
     }
 }

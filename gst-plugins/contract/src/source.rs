@@ -15,6 +15,16 @@ words! {
 }
 
 words! {
+    /// Which of a camera's streams.
+    pub enum StreamRole {
+        /// The one that is recorded.
+        Main = "main",
+        /// The second one, which is analysed instead.
+        Sub = "sub",
+    }
+}
+
+words! {
     /// Why pictures do not come.
     pub enum LossReason {
         /// The host is unreachable or refuses the connection.
@@ -68,6 +78,8 @@ impl VideoCodec {
 /// Posted by `camerasrc` when its connection changes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceChange {
+    /// Which stream it happened to.
+    pub stream: StreamRole,
     /// What happened.
     pub state: SourceState,
     /// Why, when lost.
@@ -90,6 +102,7 @@ pub struct SourceChange {
     pub attempts: u32,
 }
 
+const STREAM: &str = "stream";
 const STATE: &str = "state";
 const REASON: &str = "reason";
 const DETAIL: &str = "detail";
@@ -106,6 +119,7 @@ impl Message for SourceChange {
 
     fn to_structure(&self) -> gst::Structure {
         gst::Structure::builder(Self::NAME)
+            .field(STREAM, self.stream.as_str())
             .field(STATE, self.state.as_str())
             .field_if_some(REASON, self.reason.map(LossReason::as_str))
             .field_if_some(DETAIL, self.detail.as_deref())
@@ -122,6 +136,7 @@ impl Message for SourceChange {
     fn try_from_structure(s: &gst::StructureRef) -> Result<Self, FieldError> {
         fields::expect_name(s, Self::NAME)?;
         Ok(Self {
+            stream: fields::word(s, Self::NAME, STREAM, StreamRole::from_word)?,
             state: fields::word(s, Self::NAME, STATE, SourceState::from_word)?,
             reason: match s.has_field(REASON) {
                 true => Some(fields::word(s, Self::NAME, REASON, LossReason::from_word)?),

@@ -10,7 +10,7 @@ use nvr_contract::motion::{MotionChange, MotionFrame, MotionRegion, MotionState}
 use nvr_contract::segment::{
     FragmentWritten, Gap, GapReason, Keyframe, SegmentClosed, SegmentOpened,
 };
-use nvr_contract::source::{LossReason, SourceChange, SourceState, VideoCodec};
+use nvr_contract::source::{LossReason, SourceChange, SourceState, StreamRole, VideoCodec};
 use nvr_contract::track::{Track, Tracking};
 use nvr_contract::{BBox, FieldError, Message, face, gate};
 use proptest::prelude::*;
@@ -83,14 +83,14 @@ proptest! {
             location, start_ns: a, end_ns: a, start_unix_us: b, end_unix_us: b, frames: a, bytes: a,
             codec: "h264".into(), width: 640, height: 360,
             keyframes: keys.into_iter().map(|(offset_ns, byte)| Keyframe { offset_ns, byte }).collect(),
-            blake3: "00".into(), discont: flag,
+            blake3: "00".into(), discont: flag, audio: flag.then(|| "aac".to_owned()),
         });
         check(&Gap { start_unix_us: b, end_unix_us: end, reason, detail });
     }
 
     #[test]
     fn sources(state in any_of(SourceState::ALL), reason in prop::option::of(any_of(LossReason::ALL)), detail in prop::option::of(text()), codec in prop::option::of(any_of(VideoCodec::ALL)), n in any::<u64>(), size in prop::option::of(1i32..9999)) {
-        check(&SourceChange { state, reason, detail, running_time_ns: n, unix_us: 7, codec, width: size, height: size, fps: size.map(f64::from), attempts: 3 });
+        check(&SourceChange { stream: StreamRole::Sub, state, reason, detail, running_time_ns: n, unix_us: 7, codec, width: size, height: size, fps: size.map(f64::from), attempts: 3 });
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Grouping samples into fragments: when a fragment ends, and the runs that describe it.
 
-use crate::fmp4::{self, Entry, Run, VIDEO_TIMESCALE};
 use crate::timeline::Stamp;
+use nvr_mp4::fmp4::{self, Entry, Run, VIDEO_TIMESCALE};
 
 /// A fragment never grows beyond this, whatever its duration: it bounds the memory of a stream, bytes.
 const MAX_BYTES: usize = 32 << 20;

@@ -1,10 +1,8 @@
 //! Encoded video into fragmented MP4 segments, without losing a picture.
 //!
-//! The modules stand in the order the data flows; `inspect` reads back what the others write.
+//! The modules stand in the order the data flows; `nvr-mp4` has the boxes, and reads back what is written.
 
 pub mod segmentrecorder;
-
-pub mod track;
 
 pub mod timeline;
 
@@ -20,13 +18,9 @@ pub mod recorder;
 
 mod segment;
 
-pub mod fmp4;
-
 mod naming;
 
 pub mod writer;
-
-pub mod inspect;
 
 fn plugin_init(plugin: &gst::Plugin) -> Result<(), gst::glib::BoolError> {
     segmentrecorder::register(plugin)

@@ -14,9 +14,9 @@ use crate::gaps::Gaps;
 use crate::rotation::Rotation;
 use crate::segment::{Facts, Segment, WriteError};
 use crate::timeline::{Raw, Stamp, Timeline};
-use crate::track::{AudioTrack, VideoTrack};
 use crate::wall::Wall;
 use crate::writer::Storage;
+use nvr_mp4::track::{AudioTrack, VideoTrack};
 
 /// After a failed write the next attempt is at the first key frame that comes at least this much later.
 const RETRY_NS: u64 = 1_000_000_000;

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use nvr_contract::segment::{FragmentWritten, Keyframe, SegmentClosed, SegmentOpened};
 
-use crate::fmp4::{self, IndexEntry, VIDEO_TIMESCALE};
 use crate::fragment::Fragment;
 use crate::naming::Place;
 use crate::timeline::Stamp;
-use crate::track::{AudioTrack, VideoTrack};
 use crate::writer::{Output, Storage};
+use nvr_mp4::fmp4::{self, IndexEntry, VIDEO_TIMESCALE};
+use nvr_mp4::track::{AudioTrack, VideoTrack};
 
 /// How many names are tried when a file of that name is there already.
 const NAMES: u32 = 100;
@@ -152,7 +152,7 @@ impl Segment {
             .video
             .first()
             .map_or(start.pts_ns, |p| p.stamp.pts_ns);
-        let encode = |error: mp4_atom::Error| WriteError {
+        let encode = |error: nvr_mp4::BoxError| WriteError {
             path: location.to_owned(),
             action: "describe a fragment",
             source: io::Error::other(error),
@@ -196,7 +196,7 @@ impl Segment {
         Ok(())
     }
 
-    fn header_if_first(&self) -> Result<Vec<u8>, mp4_atom::Error> {
+    fn header_if_first(&self) -> Result<Vec<u8>, nvr_mp4::BoxError> {
         if self.file.is_some() {
             return Ok(Vec::new());
         }
@@ -370,6 +370,7 @@ impl Segment {
                 .map(|hasher| hasher.finalize().to_hex().to_string())
                 .unwrap_or_default(),
             discont: facts.discont,
+            audio: facts.audio.as_ref().map(|audio| audio.name().to_owned()),
         }
     }
 }

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use common::{EPOCH_US, MS, Rig, S, numbers, track};
 use gstsegmentrecorder::fragment::Packet;
-use gstsegmentrecorder::inspect::{self, InspectError, inspect};
 use gstsegmentrecorder::recorder::{Notice, SyncPolicy};
-use gstsegmentrecorder::track::AudioTrack;
 use nvr_contract::segment::GapReason;
 use nvr_contract::wallclock::WallClock;
+use nvr_mp4::inspect::{self, InspectError, inspect};
+use nvr_mp4::track::AudioTrack;
 use proptest::prelude::*;
 
 /// Everything that must hold of the files and messages, whatever happened.

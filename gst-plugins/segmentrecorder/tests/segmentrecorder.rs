@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use expect_test::expect;
 use gst::glib;
 use gst::prelude::*;
-use gstsegmentrecorder::inspect::{self, inspect};
 use media::{Clip, H264, H264_B, H265, Rig};
 use nvr_contract::Message;
 use nvr_contract::segment::{FragmentWritten, Gap, GapReason, SegmentOpened};
 use nvr_contract::wallclock::WallClock;
+use nvr_mp4::inspect::{self, inspect};
 
 const S: u64 = 1_000_000_000;
 

@@ -170,6 +170,9 @@ fn a_full_disk_costs_no_half_batch_and_the_same_batch_fits_later() {
                 blake3: None,
                 discont: false,
                 keyframes: vec![(0, 0); 20],
+                storage: String::new(),
+                protected: false,
+                audio: None,
             })
         })
         .collect();

@@ -225,8 +225,11 @@ fn files_that_are_not_ours_are_left_alone() {
             .unwrap();
         },
         ErrorKind::FailedPrecondition,
-        "a newer program wrote the database (schema 20991231235959, this one knows up to 20261120120300); \
-         install the newer program or restore the backup beside the file",
+        &format!(
+            "a newer program wrote the database (schema 20991231235959, this one knows up to {}); \
+             install the newer program or restore the backup beside the file",
+            version_of(steps(Path::new("a.db")).unwrap().last().unwrap())
+        ),
     );
 }
 

@@ -65,6 +65,9 @@ table! {
         blake3 -> Nullable<Text>,
         discont -> Bool,
         keyframes_json -> Text,
+        storage -> Text,
+        protected -> Bool,
+        audio -> Nullable<Text>,
     }
 }
 

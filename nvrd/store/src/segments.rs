@@ -19,7 +19,7 @@ pub struct SegmentRow {
     pub id: String,
     /// Name of the camera.
     pub camera: String,
-    /// The file, relative to the storage; only the recorder gives it a meaning.
+    /// The file, relative to the recordings of its storage; only the recorder gives it a meaning.
     pub path: String,
     /// Wall time of the first picture, microseconds since 1970-01-01 UTC.
     pub start_us: i64,
@@ -41,6 +41,12 @@ pub struct SegmentRow {
     pub discont: bool,
     /// Key frames: time from the start of the segment in nanoseconds, position in the file in bytes.
     pub keyframes: Vec<(u64, u64)>,
+    /// Identity of the storage folder that holds the file; empty for the first one.
+    pub storage: String,
+    /// Whether no policy may delete it.
+    pub protected: bool,
+    /// The codec of the sound: `aac`, `opus`; absent without sound.
+    pub audio: Option<String>,
 }
 
 /// What is recorded of one camera.
@@ -62,7 +68,7 @@ impl Store {
     /// Stores a segment; `false` if it is there already, with that id.
     ///
     /// # Errors
-    /// `AlreadyExists` if another segment of the camera has that path, `InvalidArgument` if the path leads out of the
+    /// `AlreadyExists` if another segment of the storage has that path, `InvalidArgument` if the path leads out of the
     /// storage.
     pub fn insert_segment(&self, segment: &SegmentRow) -> Result<bool> {
         self.write(|conn| insert(conn, segment))
@@ -93,12 +99,12 @@ impl Store {
             .into_row()
     }
 
-    /// Whether a segment of the camera has that path.
+    /// Whether a segment has that path in a storage.
     ///
     /// # Errors
     /// Only those of the database.
-    pub fn has_segment_path(&self, camera: &str, path: &str) -> Result<bool> {
-        self.read(|conn| Ok(path_taken(conn, camera, path)?))
+    pub fn has_segment_path(&self, storage: &str, path: &str) -> Result<bool> {
+        self.read(|conn| Ok(path_taken(conn, storage, path)?))
     }
 
     /// The paths of all segments of a camera, sorted: what recovery compares with the files.
@@ -153,6 +159,9 @@ struct Record {
     blake3: Option<String>,
     discont: bool,
     keyframes_json: String,
+    storage: String,
+    protected: bool,
+    audio: Option<String>,
 }
 
 /// Stores a segment; `false` if it is there already.
@@ -161,10 +170,10 @@ pub(crate) fn insert(conn: &mut Conn, segment: &SegmentRow) -> Result<bool, Fail
     if find(conn, &segment.id)?.is_some() {
         return Ok(false);
     }
-    if path_taken(conn, &segment.camera, &segment.path)? {
+    if path_taken(conn, &segment.storage, &segment.path)? {
         return Err(Error::already_exists(format!(
-            "camera {:?} has a segment with the path {:?} already",
-            segment.camera, segment.path
+            "there is a segment with the path {:?} already",
+            segment.path
         ))
         .into());
     }
@@ -192,10 +201,10 @@ fn unknown(id: &str) -> Error {
     Error::not_found(format!("no segment has the id {id:?}"))
 }
 
-fn path_taken(conn: &mut Conn, camera: &str, path: &str) -> QueryResult<bool> {
+fn path_taken(conn: &mut Conn, storage: &str, path: &str) -> QueryResult<bool> {
     diesel::select(diesel::dsl::exists(
         segments::table
-            .filter(segments::camera.eq(camera))
+            .filter(segments::storage.eq(storage))
             .filter(segments::path.eq(path)),
     ))
     .get_result(conn)
@@ -321,6 +330,9 @@ impl From<&SegmentRow> for Record {
             discont: segment.discont,
             keyframes_json: serde_json::to_string(&segment.keyframes)
                 .expect("numbers in lists always serialise"),
+            storage: segment.storage,
+            protected: segment.protected,
+            audio: segment.audio,
         }
     }
 }
@@ -348,6 +360,9 @@ impl Record {
             blake3: self.blake3,
             discont: self.discont,
             keyframes,
+            storage: self.storage,
+            protected: self.protected,
+            audio: self.audio,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use gst::prelude::*;
 use nvr_contract::Message;
-use nvr_contract::source::{SourceChange, SourceState, VideoCodec};
+use nvr_contract::source::{SourceChange, SourceState, StreamRole, VideoCodec};
 
 use crate::packet::{Failure, Loss};
 
@@ -16,6 +16,7 @@ pub(super) fn change(
 ) {
     let field = |name: &str| caps?.structure(0)?.get::<i32>(name).ok();
     let change = SourceChange {
+        stream: StreamRole::Main,
         state,
         reason: loss.as_ref().map(|loss| loss.reason),
         attempts: loss.as_ref().map_or(0, |loss| loss.attempts),

@@ -1,6 +1,6 @@
 //! The caps that are accepted, and the tracks they describe.
 
-use crate::track::{AudioTrack, TrackError, VideoCodec, VideoTrack};
+use nvr_mp4::track::{AudioTrack, TrackError, VideoCodec, VideoTrack};
 
 /// Template caps of the video pad.
 pub(super) fn video() -> gst::Caps {

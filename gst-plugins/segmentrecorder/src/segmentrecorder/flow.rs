@@ -12,7 +12,7 @@ use super::imp::{CAT, Data, SegmentRecorder, lock};
 use crate::fragment::Packet;
 use crate::recorder::{Counters, Recorder};
 use crate::timeline::Raw;
-use crate::track::AudioTrack;
+use nvr_mp4::track::AudioTrack;
 
 /// How long a picture waits for the audio that belongs before it.
 const AUDIO_PATIENCE: Duration = Duration::from_millis(500);

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use gstsegmentrecorder::recorder::{Config, Notice, Recorder, SyncPolicy};
 use gstsegmentrecorder::timeline::Raw;
-use gstsegmentrecorder::track::{VideoCodec, VideoTrack};
 use gstsegmentrecorder::writer::{Disk, Output, Storage};
 use nvr_contract::segment::{Gap, SegmentClosed};
+use nvr_mp4::track::{VideoCodec, VideoTrack};
 
 pub const MS: u64 = 1_000_000;
 pub const S: u64 = 1_000_000_000;

@@ -163,6 +163,9 @@ impl World {
             blake3: blake3.map(str::to_owned),
             discont: false,
             keyframes: vec![(0, 0)],
+            storage: String::new(),
+            protected: false,
+            audio: None,
         };
         assert!(self.context.store.insert_segment(&segment).unwrap());
         id

@@ -45,7 +45,7 @@ fn what_a_camera_recorded_outlives_it() {
     assert!(store.event("e").is_ok());
     assert!(
         store
-            .has_segment_path("front", &segment("front", 0).path)
+            .has_segment_path("", &segment("front", 0).path)
             .unwrap()
     );
     assert_eq!(store.open_gaps("front").unwrap().len(), 1);

@@ -25,7 +25,7 @@ fn a_segment_is_stored_once_and_read_back_whole() {
         error.to_string().contains(r#""front/00000000.mp4""#),
         "{error}"
     );
-    other.camera = "yard".to_owned();
+    other.storage = "another disk".to_owned();
     assert!(test.store.insert_segment(&other).unwrap());
 
     assert_eq!(test.store.delete_segment(&row.id).unwrap(), row);
@@ -133,12 +133,12 @@ fn recovery_sees_the_paths() {
             "front/00000002.mp4"
         ]
     );
-    assert!(test.store.has_segment_path("front", &paths[1]).unwrap());
-    assert!(!test.store.has_segment_path("yard", &paths[1]).unwrap());
+    assert!(test.store.has_segment_path("", &paths[1]).unwrap());
+    assert!(!test.store.has_segment_path("other", &paths[1]).unwrap());
     assert!(
         !test
             .store
-            .has_segment_path("front", "front/0000000_.mp4")
+            .has_segment_path("", "front/0000000_.mp4")
             .unwrap()
     );
     assert!(test.store.segment_paths("yard").unwrap().is_empty());

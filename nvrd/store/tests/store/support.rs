@@ -125,5 +125,8 @@ pub(crate) fn segment(camera: &str, number: i64) -> SegmentRow {
         blake3: Some("0123456789abcdef".repeat(4)),
         discont: number == 0,
         keyframes: (0..5).map(|k| (k * 2_000_000_000, k * 1_000_000)).collect(),
+        storage: String::new(),
+        protected: false,
+        audio: None,
     }
 }

@@ -7,7 +7,6 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use mp4_atom::{Atom, Codec, FourCC, Mfra, Moof, Moov, Prft, Traf};
-use nvr_contract::segment::Keyframe;
 
 use crate::fmp4::{NON_SYNC_BIT, unix_us};
 
@@ -30,6 +29,15 @@ pub enum InspectError {
     /// There is no whole fragment.
     #[error("the file holds no whole fragment")]
     NoFragment,
+}
+
+/// A key frame of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keyframe {
+    /// Time from the start of the file, nanoseconds.
+    pub offset_ns: u64,
+    /// Position of its fragment (`moof`) in the file, bytes.
+    pub byte: u64,
 }
 
 /// What a file holds.

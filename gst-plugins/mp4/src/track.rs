@@ -195,6 +195,11 @@ impl AudioTrack {
         })
     }
 
+    /// The codec in one word.
+    pub const fn name(&self) -> &'static str {
+        "aac"
+    }
+
     /// Samples a second, which is the time scale of the track.
     pub fn rate(&self) -> u32 {
         self.rate
