@@ -1,9 +1,10 @@
 //! The storage folder: what lies where, and the lock that keeps a second daemon out.
 
 use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use nvr_base::{Error, Result, Slug};
+use nvr_store::SegmentRow;
 
 /// The storage folder, locked for this process.
 #[derive(Debug)]
@@ -72,6 +73,24 @@ impl Storage {
             self.thumbnails()
                 .join(format!("{}.jpg", id.as_hyphenated())),
         )
+    }
+
+    /// The file of a segment; never one outside the folder, whatever the row says.
+    ///
+    /// # Errors
+    /// `DataLoss` when the path of the row leads out of the recordings.
+    pub fn segment_file(&self, row: &SegmentRow) -> Result<PathBuf> {
+        let path = Path::new(&row.path);
+        let below = path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        if row.path.is_empty() || !below {
+            return Err(Error::data_loss(format!(
+                "segment {:?}: its path leads out of the recordings",
+                row.id
+            )));
+        }
+        Ok(self.recordings().join(path))
     }
 
     /// A segment's path as it is kept in the store; `None` when it lies elsewhere.

@@ -1,6 +1,5 @@
 //! Recordings: which segments of a camera cover a time, what is missing in it, and the files themselves.
 
-use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use nvr_base::{Error, Result, Slug};
@@ -213,26 +212,11 @@ pub(super) async fn file(
                 "camera {camera:?} has no segment with the id {id:?}"
             )));
         }
-        let path = path_of(&context.storage.recordings(), &row)?;
+        let path = context.storage.segment_file(&row)?;
         Ok((path, row.blake3.unwrap_or(row.id)))
     });
     let (path, tag) = found.await?;
     Served::open(&path, &tag, &conditions).await
-}
-
-/// The file of a segment; never one outside the folder, whatever the row says.
-fn path_of(recordings: &Path, row: &SegmentRow) -> Result<PathBuf> {
-    let path = Path::new(&row.path);
-    let below = path
-        .components()
-        .all(|part| matches!(part, Component::Normal(_)));
-    if row.path.is_empty() || !below {
-        return Err(Error::data_loss(format!(
-            "segment {:?}: its path leads out of the recordings",
-            row.id
-        )));
-    }
-    Ok(recordings.join(path))
 }
 
 fn segment_of(row: SegmentRow) -> Segment {
