@@ -5,7 +5,11 @@
 
 pub mod track;
 pub mod fmp4;
+mod walk;
 pub mod inspect;
+pub mod read;
+#[cfg(test)]
+mod recorded;
 
 /// Why a box could not be written: a value does not fit its field.
 pub use mp4_atom::Error as BoxError;
