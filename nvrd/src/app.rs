@@ -16,6 +16,7 @@ use tokio::sync::broadcast;
 use crate::api::{self, ApiContext};
 use crate::cameras::{Cameras, Parts, SpecContext, input_of_config, spec_of_input};
 use crate::config::Config;
+use crate::evidence::Evidence;
 use crate::ingest::{self, CommittedEvent, Ingest};
 use crate::storage::Storage;
 use crate::{plugins, recovery};
@@ -48,6 +49,7 @@ impl App {
         let storage = Arc::new(Storage::open(&config.storage.path)?);
         let store = Store::open(&storage.database(), Arc::clone(&clock))?;
         store.close_interrupted_events(clock.unix_us())?;
+        let evidence = Arc::new(Evidence::open(&storage.evidence(), Arc::clone(&clock))?);
         recovery::recover(&storage, &store)?;
 
         // Listeners before cameras: a port in use must not cost a started recording.
@@ -69,7 +71,8 @@ impl App {
             Arc::clone(&clock),
             events.clone(),
             stopping.clone(),
-        );
+        )
+        .with_evidence(evidence);
         let ingest = std::thread::Builder::new()
             .name("ingest".to_owned())
             .spawn(move || writer.run(&inbox))

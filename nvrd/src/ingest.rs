@@ -17,6 +17,7 @@ use nvr_media::{CameraState, Notice, What};
 use nvr_store::{Change, EventChange, EventRow, EventState, SegmentRow, Store, StoreChange};
 use tokio::sync::broadcast;
 
+use crate::evidence::Evidence;
 use crate::storage::Storage;
 
 /// Notices that may wait between the cameras and this thread.
@@ -48,6 +49,7 @@ pub struct Ingest {
     clock: Arc<dyn Clock>,
     committed: broadcast::Sender<CommittedEvent>,
     stopping: Shutdown,
+    evidence: Option<Arc<Evidence>>,
 }
 
 impl Ingest {
@@ -66,7 +68,15 @@ impl Ingest {
             clock,
             committed,
             stopping,
+            evidence: None,
         }
+    }
+
+    /// The same ingest, which adds every segment to its camera's chain before the row.
+    #[must_use]
+    pub fn with_evidence(mut self, evidence: Arc<Evidence>) -> Self {
+        self.evidence = Some(evidence);
+        self
     }
 
     /// Works until every sender of `notices` has gone; then everything is written.
@@ -122,9 +132,27 @@ impl Ingest {
                 }
             }
         }
+        self.chain(&changes);
         for (camera, event) in self.commit(&changes, events) {
             // Fails only when nobody listens.
             drop(self.committed.send(CommittedEvent { camera, event }));
+        }
+    }
+
+    /// Adds the segments among the changes to the chains of their cameras, before their rows are stored.
+    ///
+    /// A chain that cannot be written costs no recording: what it lacks is in the log, and added at the next start.
+    fn chain(&self, changes: &[StoreChange]) {
+        let Some(evidence) = &self.evidence else {
+            return;
+        };
+        let segments = changes.iter().filter_map(|change| match change {
+            StoreChange::Segment(row) => Some(row.clone()),
+            _ => None,
+        });
+        let rows: Vec<SegmentRow> = segments.collect();
+        if !rows.is_empty() {
+            self.patiently("the proof of recordings", || evidence.recorded(&rows, None));
         }
     }
 

@@ -8,6 +8,7 @@ pub mod config;
 pub mod app;
 pub mod plugins;
 pub mod storage;
+pub mod evidence;
 pub mod recovery;
 pub mod cameras;
 pub mod ingest;

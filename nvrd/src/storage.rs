@@ -51,6 +51,11 @@ impl Storage {
         self.root.join("nvrd.db")
     }
 
+    /// The folder of the keys and of the chains of recordings.
+    pub fn evidence(&self) -> PathBuf {
+        self.root.join("evidence")
+    }
+
     /// The folder of all recordings; segments' paths are kept relative to it.
     pub fn recordings(&self) -> PathBuf {
         self.root.join("recordings")
