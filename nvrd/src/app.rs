@@ -46,8 +46,9 @@ impl App {
         let descriptions = Descriptions::load(config.pipelines.path.as_deref())?;
 
         // What earlier runs left: rows and files agree before anything new is written.
-        let storage = Arc::new(Storage::open(&config.storage.path)?);
+        let storage = Arc::new(Storage::open_all(&config.storage)?);
         let store = Store::open(&storage.database(), Arc::clone(&clock))?;
+        storage.identify(&store)?;
         store.close_interrupted_events(clock.unix_us())?;
         let evidence = Arc::new(Evidence::open(&storage.evidence(), Arc::clone(&clock))?);
         recovery::recover(&storage, &store)?;

@@ -206,7 +206,7 @@ impl Ingest {
     }
 
     fn segment(&self, camera: &str, closed: &SegmentClosed) -> Option<SegmentRow> {
-        let Some(path) = self.storage.relative(Path::new(&closed.location)) else {
+        let Some((storage, path)) = self.storage.relative(Path::new(&closed.location)) else {
             tracing::error!(
                 camera.id = camera,
                 segment.path = closed.location,
@@ -232,7 +232,7 @@ impl Ingest {
                 .iter()
                 .map(|key| (key.offset_ns, key.byte))
                 .collect(),
-            storage: String::new(),
+            storage,
             protected: false,
             audio: closed.audio.clone(),
         })

@@ -8,7 +8,7 @@ use nvr_base::{Error, Result, Slug};
 use nvr_mp4::inspect::{self, InspectError, Inspected};
 use nvr_store::{SegmentRow, Store};
 
-use crate::storage::Storage;
+use crate::storage::{Storage, Volume};
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -25,14 +25,10 @@ pub struct Recovered {
 /// When a folder cannot be read or the store not written; a damaged file is no error.
 pub fn recover(storage: &Storage, store: &Store) -> Result<Recovered> {
     let mut recovered = Recovered::default();
-    for folder in entries(&storage.recordings())? {
-        let name = folder
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        // Folders that no camera can have made are not ours.
-        if let (true, Ok(camera)) = (folder.is_dir(), name.parse::<Slug>()) {
-            recover_camera(storage, store, &camera, &mut recovered)?;
+    for volume in storage.volumes() {
+        // Where a disk is missing there is nothing to find; its rows stay as they are.
+        if volume.condition().is_present() {
+            recover_volume(volume, store, &mut recovered)?;
         }
     }
     if recovered != Recovered::default() {
@@ -45,21 +41,38 @@ pub fn recover(storage: &Storage, store: &Store) -> Result<Recovered> {
     Ok(recovered)
 }
 
+fn recover_volume(volume: &Volume, store: &Store, recovered: &mut Recovered) -> Result<()> {
+    for folder in entries(&volume.recordings())? {
+        let name = folder
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        // Folders that no camera can have made are not ours.
+        if let (true, Ok(camera)) = (folder.is_dir(), name.parse::<Slug>()) {
+            recover_camera(volume, store, &camera, recovered)?;
+        }
+    }
+    Ok(())
+}
+
 fn recover_camera(
-    storage: &Storage,
+    volume: &Volume,
     store: &Store,
     camera: &Slug,
     recovered: &mut Recovered,
 ) -> Result<()> {
-    let known: HashSet<String> = store.segment_paths(camera.as_str())?.into_iter().collect();
-    for day in entries(&storage.recordings_of(camera))? {
+    let storage = volume.id().unwrap_or_default();
+    let known = store.segment_paths_in(storage, camera.as_str())?;
+    let known: HashSet<String> = known.into_iter().collect();
+    for day in entries(&volume.recordings_of(camera))? {
         if !day.is_dir() {
             continue;
         }
         for file in entries(&day)? {
-            let relative = storage
-                .relative(&file)
-                .map(|path| path.display().to_string());
+            let relative = file
+                .strip_prefix(volume.recordings())
+                .map(|path| path.display().to_string())
+                .ok();
             let Some(relative) = relative.filter(|_| file.extension().is_some_and(|e| e == "mp4"))
             else {
                 continue;
@@ -67,7 +80,7 @@ fn recover_camera(
             if known.contains(&relative) {
                 continue;
             }
-            match row(store, camera, &file, relative) {
+            match row(store, camera, &file, relative, storage) {
                 Ok(segment) => {
                     store.insert_segment(&segment)?;
                     recovered.listed += 1;
@@ -87,6 +100,7 @@ fn row(
     camera: &Slug,
     file: &Path,
     relative: String,
+    storage: &str,
 ) -> Result<SegmentRow, InspectError> {
     let found: Inspected = inspect::repair(file)?;
     let start_us = found
@@ -113,7 +127,7 @@ fn row(
             .iter()
             .map(|key| (key.offset_ns, key.byte))
             .collect(),
-        storage: String::new(),
+        storage: storage.to_owned(),
         protected: false,
         audio: None,
     })

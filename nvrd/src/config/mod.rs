@@ -1,6 +1,7 @@
 //! The configuration file: one TOML document, read into types that cannot hold a bad value.
 
 mod camera;
+mod storage;
 mod nearest;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use nvr_base::{Error, Result};
 use serde::Deserialize;
 
 pub use camera::CameraConfig;
+pub use storage::{MoreStorage, StorageConfig};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -32,14 +34,6 @@ pub struct Config {
     /// The cameras of the file; over REST they are read-only.
     #[serde(default, rename = "camera")]
     pub cameras: Vec<CameraConfig>,
-}
-
-/// `[storage]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StorageConfig {
-    /// Folder of the database, the recordings and the thumbnails; relative to the configuration file.
-    pub path: PathBuf,
 }
 
 /// `[api]`
@@ -135,6 +129,9 @@ impl Config {
         let mut config: Self =
             toml::from_str(text).map_err(|error| Error::invalid(nearest::explain(&error)))?;
         config.storage.path = folder.join(&config.storage.path);
+        for more in &mut config.storage.more {
+            more.path = folder.join(&more.path);
+        }
         config.pipelines.path = config.pipelines.path.map(|path| folder.join(path));
         for camera in &mut config.cameras {
             camera.password_file = camera.password_file.take().map(|path| folder.join(path));
@@ -165,6 +162,7 @@ impl Config {
                 self.rtsp.listen
             ));
         }
+        problems.extend(self.storage.problems());
         for (index, camera) in self.cameras.iter().enumerate() {
             if let Err(error) = camera.name.parse::<nvr_base::Slug>() {
                 problems.push(format!("camera[{index}].name: {error}"));

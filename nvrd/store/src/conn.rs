@@ -111,6 +111,11 @@ impl Store {
         .to_string()
     }
 
+    /// The wall time of the store's clock, microseconds since 1970-01-01 UTC.
+    pub fn now_unix_us(&self) -> i64 {
+        self.now_us()
+    }
+
     pub(crate) fn now_us(&self) -> i64 {
         self.inner.clock.unix_us()
     }

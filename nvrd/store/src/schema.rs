@@ -89,5 +89,14 @@ table! {
     }
 }
 
+table! {
+    storages (id) {
+        id -> Text,
+        path -> Text,
+        first_us -> BigInt,
+        seen_us -> BigInt,
+    }
+}
+
 joinable!(event_zones -> events (event_id));
 allow_tables_to_appear_in_same_query!(events, event_zones);

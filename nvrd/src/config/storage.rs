@@ -1,0 +1,83 @@
+//! `[storage]` and `[[storage.more]]`: where everything is kept.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// Most folders beside the first.
+const MAX_MORE: usize = 15;
+
+/// `[storage]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageConfig {
+    /// Folder of the database, the recordings and the thumbnails; relative to the configuration file.
+    pub path: PathBuf,
+    /// Whether to start only when a disk is mounted exactly there.
+    #[serde(default)]
+    pub require_mount: bool,
+    /// More folders for recordings, used in this order when the ones before cannot take more.
+    #[serde(default)]
+    pub more: Vec<MoreStorage>,
+}
+
+/// `[[storage.more]]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MoreStorage {
+    /// The folder; relative to the configuration file.
+    pub path: PathBuf,
+    /// What it is called in answers and events; the last part of its path unless given.
+    pub name: Option<String>,
+}
+
+impl StorageConfig {
+    /// A single folder, with nothing else said.
+    pub fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            require_mount: false,
+            more: Vec::new(),
+        }
+    }
+
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.more.len() > MAX_MORE {
+            problems.push(format!(
+                "storage.more: {} folders are too many: use {MAX_MORE} at most",
+                self.more.len()
+            ));
+        }
+        for (index, more) in self.more.iter().enumerate() {
+            let name = more.name.as_deref().unwrap_or("x");
+            let fits = (1..=64).contains(&name.len()) && !name.contains(char::is_control);
+            if !fits || name == "first" {
+                problems.push(format!(
+                    "storage.more[{index}].name: {name:?} is no name for a storage: use 1 to 64 bytes without control \
+                     characters, and not \"first\""
+                ));
+            }
+        }
+        problems
+    }
+}
+
+impl MoreStorage {
+    /// A folder, with nothing else said.
+    pub fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            name: None,
+        }
+    }
+
+    /// The name of a folder that was given none.
+    pub fn default_name(&self) -> String {
+        let last = self.path.file_name();
+        last.map_or_else(
+            || self.path.display().to_string(),
+            |name| name.to_string_lossy().into_owned(),
+        )
+    }
+}
