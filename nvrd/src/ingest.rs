@@ -173,7 +173,7 @@ impl Ingest {
             .into_iter()
             .filter_map(|change| match change {
                 StoreChange::Event(change) => Some((change.event.id, change.change)),
-                StoreChange::Segment(_) => None,
+                StoreChange::Segment(_) | StoreChange::Gap(_) => None,
             });
         ids.filter_map(|key| events.remove(&key)).collect()
     }

@@ -5,6 +5,7 @@ use nvr_base::{Error, ErrorKind, Result};
 use crate::conn::{Conn, Store};
 use crate::events::{self, EventChange};
 use crate::failure::Failure;
+use crate::gaps::{self, GapChange};
 use crate::segments::{self, SegmentRow};
 
 /// Something to be stored, or that was.
@@ -14,6 +15,8 @@ pub enum StoreChange {
     Event(EventChange),
     /// A segment that is complete.
     Segment(SegmentRow),
+    /// A gap begins or ends, or recording goes on.
+    Gap(GapChange),
 }
 
 /// A change of a batch that was left out.
@@ -51,7 +54,7 @@ impl Store {
         self.write(|conn| {
             let mut committed = Committed::default();
             for (index, change) in changes.iter().enumerate() {
-                match apply(conn, change) {
+                match apply(self, conn, change) {
                     Ok(None) => {}
                     Ok(Some(change)) => committed.changes.push(change),
                     Err(Failure::Refused(error)) if is_about_the_change(&error) => {
@@ -73,11 +76,17 @@ fn is_about_the_change(error: &Error) -> bool {
     )
 }
 
-fn apply(conn: &mut Conn, change: &StoreChange) -> Result<Option<StoreChange>, Failure> {
+fn apply(
+    store: &Store,
+    conn: &mut Conn,
+    change: &StoreChange,
+) -> Result<Option<StoreChange>, Failure> {
     match change {
         StoreChange::Event(change) => Ok(events::apply(conn, change)?.map(StoreChange::Event)),
         StoreChange::Segment(segment) => {
             Ok(segments::insert(conn, segment)?.then(|| StoreChange::Segment(segment.clone())))
         }
+        // Nobody follows these; whoever wants to know asks for the ledger.
+        StoreChange::Gap(change) => gaps::apply(store, conn, change).map(|()| None),
     }
 }

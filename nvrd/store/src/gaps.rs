@@ -1,11 +1,19 @@
 //! The gap ledger: stretches of a camera's time that are not on disk, and why.
 
+mod settle;
+
 use diesel::prelude::*;
 use nvr_base::{Error, Result};
 
 use crate::conn::{Conn, Store};
 use crate::page::checked_limit;
 use crate::schema::gaps;
+
+pub(crate) use settle::apply;
+pub use settle::{GapChange, GapStep};
+
+/// A person switched the recording off.
+const PAUSED: &str = "paused";
 
 /// A stretch of time that is not on disk.
 #[derive(Queryable, Selectable, Insertable, Debug, Clone, PartialEq, Eq)]
@@ -28,7 +36,7 @@ pub struct GapRow {
 impl Store {
     /// Notes that a camera's recording stopped, and why; if a gap with that reason is open, that one stays as it is.
     ///
-    /// Gaps stay open over a restart: who closes them knows when recording went on.
+    /// A gap of that reason that ended at that very moment goes on instead.
     ///
     /// # Errors
     /// `InvalidArgument` if the camera or the reason is empty.
@@ -126,12 +134,24 @@ pub(crate) fn count(conn: &mut Conn) -> QueryResult<i64> {
     gaps::table.count().get_result(conn)
 }
 
-fn add(conn: &mut Conn, gap: GapRow) -> QueryResult<GapRow> {
+fn add(conn: &mut Conn, mut gap: GapRow) -> QueryResult<GapRow> {
     if let Some(mut known) = open(conn, &gap.camera, Some(&gap.reason))?.pop() {
         if let Some(end_us) = gap.end_us {
             close(conn, &mut known, end_us)?;
         }
         return Ok(known);
+    }
+    // What goes on where one of its kind ended is the same gap.
+    if let Some(before) = ending_at(conn, &gap.camera, &gap.reason, gap.start_us)? {
+        gap = GapRow {
+            end_us: gap.end_us,
+            detail: before.detail.clone().or(gap.detail),
+            ..before
+        };
+        diesel::update(gaps::table.find(&gap.id))
+            .set((gaps::end_us.eq(gap.end_us), gaps::detail.eq(&gap.detail)))
+            .execute(conn)?;
+        return Ok(gap);
     }
     diesel::insert_into(gaps::table)
         .values(&gap)
@@ -139,7 +159,28 @@ fn add(conn: &mut Conn, gap: GapRow) -> QueryResult<GapRow> {
     Ok(gap)
 }
 
-fn open(conn: &mut Conn, camera: &str, reason: Option<&str>) -> QueryResult<Vec<GapRow>> {
+/// A gap of a reason that lasted some time and ended at that very moment.
+fn ending_at(
+    conn: &mut Conn,
+    camera: &str,
+    reason: &str,
+    end_us: i64,
+) -> QueryResult<Option<GapRow>> {
+    gaps::table
+        .filter(gaps::camera.eq(camera))
+        .filter(gaps::end_us.eq(Some(end_us)))
+        .filter(gaps::reason.eq(reason))
+        .filter(gaps::start_us.lt(end_us))
+        .select(GapRow::as_select())
+        .first(conn)
+        .optional()
+}
+
+pub(crate) fn open(
+    conn: &mut Conn,
+    camera: &str,
+    reason: Option<&str>,
+) -> QueryResult<Vec<GapRow>> {
     let mut query = gaps::table
         .filter(gaps::camera.eq(camera))
         .filter(gaps::end_us.is_null())
@@ -152,11 +193,24 @@ fn open(conn: &mut Conn, camera: &str, reason: Option<&str>) -> QueryResult<Vec<
     query.load(conn)
 }
 
-fn close(conn: &mut Conn, gap: &mut GapRow, end_us: i64) -> QueryResult<()> {
+pub(crate) fn close(conn: &mut Conn, gap: &mut GapRow, end_us: i64) -> QueryResult<()> {
     // A wall clock that was set back must not end a gap before it began.
     gap.end_us = Some(end_us.max(gap.start_us));
     diesel::update(gaps::table.find(&gap.id))
         .set(gaps::end_us.eq(gap.end_us))
         .execute(conn)
         .map(drop)
+}
+
+/// Ends what lasted when a run ended, but for what a person had asked for: that lasts until it is asked otherwise.
+pub(crate) fn end_of_run(conn: &mut Conn, end_us: i64) -> QueryResult<()> {
+    let lasting: Vec<GapRow> = gaps::table
+        .filter(gaps::end_us.is_null())
+        .filter(gaps::reason.ne(PAUSED))
+        .select(GapRow::as_select())
+        .load(conn)?;
+    for mut gap in lasting {
+        close(conn, &mut gap, end_us)?;
+    }
+    Ok(())
 }

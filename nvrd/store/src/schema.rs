@@ -98,5 +98,15 @@ table! {
     }
 }
 
+table! {
+    runs (id) {
+        id -> Text,
+        started_us -> BigInt,
+        seen_us -> BigInt,
+        ended_us -> Nullable<BigInt>,
+        clean -> Bool,
+    }
+}
+
 joinable!(event_zones -> events (event_id));
 allow_tables_to_appear_in_same_query!(events, event_zones);

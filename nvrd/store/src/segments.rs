@@ -230,7 +230,7 @@ fn overlapping(
         .load(conn)
 }
 
-fn longest(conn: &mut Conn, camera: &str) -> QueryResult<Option<i64>> {
+pub(crate) fn longest(conn: &mut Conn, camera: &str) -> QueryResult<Option<i64>> {
     segment_bounds::table
         .find(camera)
         .select(segment_bounds::longest_us)

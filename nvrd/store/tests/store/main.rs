@@ -11,6 +11,7 @@ mod event_life;
 mod event_lists;
 mod segments;
 mod gaps;
+mod ledger;
 mod batches;
 mod threads;
 mod damage;
