@@ -129,6 +129,59 @@ impl Store {
     }
 }
 
+/// Two stretches that are this near each other are one: pictures have a length that nobody knows exactly.
+const NEAR_US: i64 = 50_000;
+
+/// Notes that what was recorded in a stretch was deleted; one that follows on from what was deleted widens it.
+pub(crate) fn deleted(
+    conn: &mut Conn,
+    id: String,
+    camera: &str,
+    start_us: i64,
+    end_us: i64,
+) -> QueryResult<()> {
+    let near = |from: i64, to: i64| {
+        gaps::table
+            .filter(gaps::camera.eq(camera.to_owned()))
+            .filter(gaps::reason.eq("deleted"))
+            .filter(gaps::start_us.ge(from))
+            .filter(gaps::start_us.le(to))
+            .filter(gaps::end_us.is_not_null())
+            .order(gaps::start_us.desc())
+            .select(GapRow::as_select())
+            .limit(1)
+    };
+    let reaches = |gap: &GapRow| gap.end_us >= Some(start_us.saturating_sub(NEAR_US));
+    let before = near(i64::MIN, start_us).first(conn).optional()?;
+    let before: Option<GapRow> = before.filter(reaches);
+    let after: Option<GapRow> = near(start_us.saturating_add(1), end_us.saturating_add(NEAR_US))
+        .first(conn)
+        .optional()?;
+    let until = after.as_ref().and_then(|gap| gap.end_us).unwrap_or(end_us);
+    let until = until
+        .max(end_us)
+        .max(before.as_ref().and_then(|gap| gap.end_us).unwrap_or(end_us));
+    if let Some(after) = after {
+        diesel::delete(gaps::table.find(after.id)).execute(conn)?;
+    }
+    match before {
+        Some(before) => diesel::update(gaps::table.find(before.id))
+            .set(gaps::end_us.eq(until))
+            .execute(conn),
+        None => diesel::insert_into(gaps::table)
+            .values(&GapRow {
+                id,
+                camera: camera.to_owned(),
+                start_us,
+                end_us: Some(until),
+                reason: "deleted".to_owned(),
+                detail: None,
+            })
+            .execute(conn),
+    }
+    .map(drop)
+}
+
 /// How many gaps there are.
 pub(crate) fn count(conn: &mut Conn) -> QueryResult<i64> {
     gaps::table.count().get_result(conn)

@@ -68,6 +68,7 @@ table! {
         storage -> Text,
         protected -> Bool,
         audio -> Nullable<Text>,
+        tier -> Integer,
     }
 }
 
@@ -105,6 +106,41 @@ table! {
         seen_us -> BigInt,
         ended_us -> Nullable<BigInt>,
         clean -> Bool,
+    }
+}
+
+table! {
+    segment_totals (storage, camera) {
+        storage -> Text,
+        camera -> Text,
+        segments -> BigInt,
+        bytes -> BigInt,
+    }
+}
+
+table! {
+    garbage (storage, path) {
+        storage -> Text,
+        path -> Text,
+        id -> Text,
+        camera -> Text,
+        start_us -> BigInt,
+        end_us -> BigInt,
+        frames -> BigInt,
+        bytes -> BigInt,
+        blake3 -> Nullable<Text>,
+        reason -> Text,
+        since_us -> BigInt,
+        tries -> BigInt,
+        error -> Nullable<Text>,
+    }
+}
+
+table! {
+    clock_doubt (one) {
+        one -> Integer,
+        reason -> Text,
+        since_us -> BigInt,
     }
 }
 

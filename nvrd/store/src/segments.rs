@@ -11,6 +11,7 @@ use crate::conn::{Conn, Store};
 use crate::failure::Failure;
 use crate::page::checked_limit;
 use crate::schema::{segment_bounds, segments};
+use crate::tiers;
 
 /// A recorded file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,6 +182,7 @@ pub(crate) fn insert(conn: &mut Conn, segment: &SegmentRow) -> Result<bool, Fail
         .values(&Record::from(segment))
         .execute(conn)?;
     widen_bound(conn, segment)?;
+    tiers::on_segment(conn, segment)?;
     Ok(true)
 }
 

@@ -8,6 +8,7 @@ use super::{Change, EventChange, EventRow, EventState, query};
 use crate::conn::Conn;
 use crate::failure::Failure;
 use crate::schema::{event_zones, events};
+use crate::tiers;
 
 /// Applies a step; returns what is to be committed, `None` if nothing changes.
 pub(crate) fn apply(conn: &mut Conn, change: &EventChange) -> Result<Option<EventChange>, Failure> {
@@ -33,8 +34,13 @@ pub(crate) fn apply(conn: &mut Conn, change: &EventChange) -> Result<Option<Even
 }
 
 pub(super) fn delete(conn: &mut Conn, id: &str) -> QueryResult<bool> {
+    let Some(event) = query::find(conn, id)? else {
+        return Ok(false);
+    };
     // Zones go with it, by the foreign key.
-    Ok(diesel::delete(events::table.find(id)).execute(conn)? > 0)
+    diesel::delete(events::table.find(id)).execute(conn)?;
+    tiers::without_event(conn, &event)?;
+    Ok(true)
 }
 
 pub(super) fn close_interrupted(conn: &mut Conn, now_us: i64) -> QueryResult<Vec<EventRow>> {
@@ -110,6 +116,7 @@ fn insert(conn: &mut Conn, event: &EventRow) -> QueryResult<()> {
     diesel::insert_into(events::table)
         .values(&Record::from(event))
         .execute(conn)?;
+    tiers::on_event(conn, event)?;
     insert_zones(conn, event)
 }
 
@@ -117,6 +124,10 @@ fn update(conn: &mut Conn, event: &EventRow, stored: &EventRow) -> QueryResult<(
     diesel::update(events::table.find(&event.id))
         .set(&Record::from(event))
         .execute(conn)?;
+    // While it is open, segments that come take it into account themselves.
+    if event.state == EventState::Closed {
+        tiers::on_event(conn, event)?;
+    }
     if event.zones == stored.zones {
         return Ok(());
     }

@@ -12,6 +12,7 @@ mod event_lists;
 mod segments;
 mod gaps;
 mod ledger;
+mod deletion;
 mod batches;
 mod threads;
 mod damage;
