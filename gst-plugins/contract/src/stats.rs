@@ -14,6 +14,16 @@ pub const LAST_LATENCY_NS: &str = "last-latency-ns";
 pub const AVG_LATENCY_NS: &str = "avg-latency-ns";
 /// Bytes written (`u64`).
 pub const BYTES_WRITTEN: &str = "bytes-written";
+/// Bytes that `segmentrecorder` holds for an event that may come (`u64`).
+pub const RING_BYTES: &str = "ring-bytes";
+/// Files that `segmentrecorder` closed (`u64`).
+pub const SEGMENTS: &str = "segments";
+/// Gaps that `segmentrecorder` opened (`u64`).
+pub const GAPS: &str = "gaps";
+/// Failures of the storage that `segmentrecorder` met (`u64`).
+pub const WRITE_ERRORS: &str = "write-errors";
+/// The longest time that one write of `segmentrecorder` took, nanoseconds (`u64`).
+pub const SLOWEST_WRITE_NS: &str = "slowest-write-ns";
 /// Pictures that `decodegate` let through (`u64`).
 pub const FRAMES_PASSED: &str = "frames-passed";
 /// Pictures that `decodegate` sent again from its ring (`u64`).

@@ -57,6 +57,11 @@ impl<D: AsRef<[u8]>> Fragment<D> {
         self.video.push(picture);
     }
 
+    /// Bytes of the pictures.
+    pub fn bytes(&self) -> u64 {
+        self.bytes as u64
+    }
+
     /// Whether the fragment should end before a picture with these properties.
     ///
     /// It ends where the next picture would make it longer than `limit_ns`. It ends at a key frame when it does

@@ -11,7 +11,7 @@ pub struct Gaps {
 impl Gaps {
     /// Begins a gap; a gap that is open for another reason ends there. Returns what to say.
     ///
-    /// Waiting for a key frame is part of whatever gap is open already.
+    /// Waiting for a key frame is part of whatever gap is open already, unless that says that nobody wanted any.
     pub fn open(
         &mut self,
         reason: GapReason,
@@ -19,7 +19,9 @@ impl Gaps {
         detail: Option<String>,
     ) -> Vec<Gap> {
         let known = self.open.as_ref();
-        if known.is_some_and(|gap| gap.reason == reason || reason == GapReason::NoKeyframe) {
+        let waits = reason == GapReason::NoKeyframe;
+        let said = |gap: &Gap| gap.reason == reason || (waits && gap.reason != GapReason::NoEvent);
+        if known.is_some_and(said) {
             return Vec::new();
         }
         let mut said = Vec::from_iter(self.close(start_unix_us));
@@ -50,6 +52,11 @@ impl Gaps {
     pub fn is_open(&self) -> bool {
         self.open.is_some()
     }
+
+    /// Whether a gap for this reason is open.
+    pub fn is(&self, reason: GapReason) -> bool {
+        self.open.as_ref().is_some_and(|gap| gap.reason == reason)
+    }
 }
 
 #[cfg(test)]
@@ -70,5 +77,8 @@ mod tests {
         );
         assert_eq!(gaps.close(5).unwrap().end_unix_us, Some(30));
         assert!(gaps.close(5).is_none());
+        gaps.open(GapReason::NoEvent, 30, None);
+        assert_eq!(gaps.open(GapReason::NoKeyframe, 40, None).len(), 2);
+        assert!(gaps.is(GapReason::NoKeyframe));
     }
 }

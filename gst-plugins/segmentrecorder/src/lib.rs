@@ -10,15 +10,23 @@ mod wall;
 
 pub mod fragment;
 
-mod rotation;
+pub mod demand;
+
+mod ring;
+
+pub mod rotation;
 
 mod gaps;
+
+mod retry;
 
 pub mod recorder;
 
 mod segment;
 
 mod naming;
+
+pub mod identity;
 
 pub mod writer;
 

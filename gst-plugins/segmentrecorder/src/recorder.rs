@@ -1,29 +1,37 @@
 //! The recorder without any element: pictures and packets in, files and messages out.
 //!
-//! Nothing here waits, starts a thread or reads a clock; all it needs from outside comes in as arguments.
+//! Nothing here waits or starts a thread; all it needs from outside comes in as arguments.
+
+mod disk;
+
+mod picture;
+
+mod wanted;
 
 use std::collections::VecDeque;
-use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use nvr_contract::segment::{FragmentWritten, Gap, GapReason, SegmentClosed, SegmentOpened};
 use nvr_contract::wallclock::WallClock;
 
-use crate::fragment::{Fragment, Packet, Picture};
+use crate::demand::{Demand, MediaClock, Mode};
+use crate::fragment::{Fragment, Packet};
 use crate::gaps::Gaps;
-use crate::rotation::Rotation;
-use crate::segment::{Facts, Segment, WriteError};
-use crate::timeline::{Raw, Stamp, Timeline};
+use crate::identity::Identity;
+use crate::retry::{Pace, Retry};
+use crate::ring::Ring;
+use crate::rotation::{Limits, Rotation};
+use crate::segment::Segment;
+use crate::timeline::Timeline;
 use crate::wall::Wall;
 use crate::writer::Storage;
 use nvr_mp4::track::{AudioTrack, VideoTrack};
 
-/// After a failed write the next attempt is at the first key frame that comes at least this much later.
-const RETRY_NS: u64 = 1_000_000_000;
-/// A larger access unit is no picture of a camera, bytes.
-const MAX_PICTURE: usize = 64 << 20;
 /// Audio that waits for its pictures is dropped from here on, oldest first, bytes and packets.
-const MAX_AUDIO: (usize, usize) = (8 << 20, 4096);
+const MAX_AUDIO: (usize, usize) = (8 << 20, 16_384);
+/// Sound this far from the pictures after a jump belongs to no picture that comes, nanoseconds.
+const SOUND_REACH_NS: u64 = 10_000_000_000;
 
 /// When the content of files is made to survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,22 +47,56 @@ pub enum SyncPolicy {
     Fragment,
 }
 
-/// How much longer than its pictures the audio of a file may be, nanoseconds.
-const AUDIO_TAIL_NS: u64 = 500_000_000;
-
-/// What a recorder is told once.
+/// What a recorder is told.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The folder.
+    /// The folder; another one holds from the next file on.
     pub location: PathBuf,
-    /// Length of a file, nanoseconds.
-    pub segment_ns: u64,
+    /// What must be at the folder before a file is created.
+    pub identity: Option<Identity>,
+    /// What a file may reach before the next key frame begins another one.
+    pub limits: Limits,
+    /// A file of this size ends even where no key frame comes, bytes.
+    pub most_bytes: u64,
     /// Length of a fragment, nanoseconds.
     pub fragment_ns: u64,
     /// When to sync.
     pub sync: SyncPolicy,
     /// Whether to hash each file with BLAKE3.
     pub hash: bool,
+    /// When to record.
+    pub mode: Mode,
+    /// What is recorded before an event, nanoseconds.
+    pub pre_roll_ns: u64,
+    /// What is recorded after an event, nanoseconds.
+    pub post_roll_ns: u64,
+    /// The most that is held in memory for the pre-roll, bytes.
+    pub ring_bytes: usize,
+}
+
+impl Config {
+    /// The defaults of the element.
+    pub fn new(location: PathBuf) -> Self {
+        Self {
+            location,
+            identity: None,
+            limits: Limits {
+                duration_ns: 60_000_000_000,
+                bytes: 0,
+                boundary_ns: 0,
+            },
+            most_bytes: 64 << 30,
+            fragment_ns: 1_000_000_000,
+            sync: SyncPolicy::Segment {
+                interval_ns: 5_000_000_000,
+            },
+            hash: true,
+            mode: Mode::Continuous,
+            pre_roll_ns: 5_000_000_000,
+            post_roll_ns: 10_000_000_000,
+            ring_bytes: 32 << 20,
+        }
+    }
 }
 
 /// What the recorder says.
@@ -79,27 +121,51 @@ pub struct Counters {
     pub frames_dropped: u64,
     /// Bytes that reached a file.
     pub bytes_written: u64,
+    /// Bytes that are held for the pre-roll now.
+    pub ring_bytes: u64,
+    /// Files that were closed.
+    pub segments: u64,
+    /// Gaps that were opened.
+    pub gaps: u64,
+    /// Operations on the storage that failed.
+    pub write_errors: u64,
+    /// The longest that one write took, nanoseconds.
+    pub slowest_write_ns: u64,
 }
 
 /// Writes the pictures and packets `D` of one camera.
 pub struct Recorder<D> {
     config: Config,
     storage: Box<dyn Storage>,
-    video: Option<VideoTrack>,
-    audio: Option<AudioTrack>,
+    video: Option<Arc<VideoTrack>>,
+    audio: Option<Arc<AudioTrack>>,
     packets: VecDeque<Packet<D>>,
     packet_bytes: usize,
     timeline: Timeline,
+    clock: MediaClock,
     wall: Wall,
+    /// Whether an anchor came since the last picture.
+    anchored: bool,
+    /// By how much wall time has jumped since the last file began, microseconds.
+    stepped_us: i64,
+    /// Wall time of the end of the latest picture, microseconds since 1970.
+    seen_unix_us: Option<i64>,
+    demand: Demand,
+    ring: Ring<D>,
+    /// Whether the open file waits for an event to go on with; what would follow is in the ring.
+    lingering: bool,
     rotation: Rotation,
     gaps: Gaps,
     segment: Option<Segment>,
+    /// A file that a failed write has left, until the next attempt.
+    torn: Option<Segment>,
     fragment: Fragment<D>,
-    recording: bool,
     /// Whether the next segment does not follow on.
     discont: bool,
-    /// Decode time of the picture at which writing failed.
-    failed_ns: Option<u64>,
+    retry: Retry,
+    /// Where the picture is that is being recorded, nanoseconds of the media clock.
+    at_ns: u64,
+    pace: Pace,
     counters: Counters,
     notices: Vec<Notice>,
 }
@@ -115,14 +181,23 @@ impl<D: AsRef<[u8]>> Recorder<D> {
             packets: VecDeque::new(),
             packet_bytes: 0,
             timeline: Timeline::default(),
+            clock: MediaClock::default(),
             wall: Wall::default(),
+            anchored: false,
+            stepped_us: 0,
+            seen_unix_us: None,
+            demand: Demand::default(),
+            ring: Ring::default(),
+            lingering: false,
             rotation: Rotation::default(),
             gaps: Gaps::default(),
             segment: None,
+            torn: None,
             fragment: Fragment::default(),
-            recording: true,
             discont: true,
-            failed_ns: None,
+            retry: Retry::default(),
+            at_ns: 0,
+            pace: Pace::default(),
             counters: Counters::default(),
             notices: Vec::new(),
         }
@@ -135,13 +210,24 @@ impl<D: AsRef<[u8]>> Recorder<D> {
 
     /// The counters.
     pub fn counters(&self) -> Counters {
-        self.counters
+        Counters {
+            ring_bytes: self.ring.bytes() as u64,
+            slowest_write_ns: self.pace.slowest_ns(),
+            ..self.counters
+        }
     }
 
-    /// Changes the lengths of files and fragments, nanoseconds, from the next picture on.
-    pub fn set_durations(&mut self, segment_ns: u64, fragment_ns: u64) {
-        self.config.segment_ns = segment_ns;
-        self.config.fragment_ns = fragment_ns;
+    /// Tells the recorder something else: another mode at once, all the rest from the next picture or file on.
+    pub fn configure(&mut self, config: Config) {
+        let moved =
+            config.location != self.config.location || config.identity != self.config.identity;
+        let before = std::mem::replace(&mut self.config, config);
+        if moved {
+            self.retry.reset();
+        }
+        if before.mode != self.config.mode && self.config.mode == Mode::Off {
+            self.switch_off();
+        }
     }
 
     /// Begins a new file at the next key frame.
@@ -149,18 +235,35 @@ impl<D: AsRef<[u8]>> Recorder<D> {
         self.rotation.ask();
     }
 
+    /// Records until `stop`, in the mode `event`.
+    pub fn start(&mut self) {
+        self.demand.start(self.clock.now_ns());
+    }
+
+    /// Lets the post-roll run out.
+    pub fn stop(&mut self) {
+        self.demand.stop(self.clock.now_ns());
+    }
+
+    /// Records for the post-roll, in the mode `event`.
+    pub fn trigger(&mut self) {
+        self.demand.trigger(self.clock.now_ns());
+    }
+
     /// Sets the video track. Another one than before closes the file.
     pub fn set_video(&mut self, video: VideoTrack) {
-        if self.video.as_ref() != Some(&video) {
+        if self.video.as_deref() != Some(&video) {
+            self.end_lingering();
             self.close(None);
-            self.video = Some(video);
+            self.ring.interrupt(false);
+            self.video = Some(Arc::new(video));
         }
     }
 
     /// Sets the audio track, `None` for none. Another one than before begins a new file at the next key frame.
     pub fn set_audio(&mut self, audio: Option<AudioTrack>) {
-        if self.audio != audio {
-            self.audio = audio;
+        if self.audio.as_deref() != audio.as_ref() {
+            self.audio = audio.map(Arc::new);
             self.packets.clear();
             self.packet_bytes = 0;
             if self.segment.is_some() {
@@ -169,30 +272,21 @@ impl<D: AsRef<[u8]>> Recorder<D> {
         }
     }
 
-    /// Takes an anchor of wall time. One that jumps closes the file.
+    /// Takes an anchor of wall time. One that jumps begins a new file at the next key frame, so that no picture is
+    /// lost and none has a time of its own.
     pub fn set_anchor(&mut self, anchor: WallClock) {
-        if self.wall.set_anchor(anchor) {
-            self.close(None);
-            self.discont = true;
+        let step = self.wall.set_anchor(anchor);
+        if step != 0 {
+            self.rotation.ask();
+            self.ring.part();
         }
-    }
-
-    /// Switches recording on or off; off closes the file at once, on begins at the next key frame.
-    pub fn set_recording(&mut self, recording: bool) {
-        if std::mem::replace(&mut self.recording, recording) == recording || recording {
-            return;
-        }
-        self.close(None);
-        self.discont = true;
-        self.failed_ns = None;
-        if let Some(end) = self.wall.last_end() {
-            self.miss(GapReason::Paused, end, None);
-        }
+        self.stepped_us = self.stepped_us.saturating_add(step);
+        self.anchored = true;
     }
 
     /// Takes a packet of audio. Packets should come before the pictures they belong to.
     pub fn push_audio(&mut self, packet: Packet<D>) {
-        if self.audio.is_none() || !self.recording {
+        if self.audio.is_none() || self.config.mode == Mode::Off {
             return;
         }
         self.packet_bytes += packet.data.as_ref().len();
@@ -208,220 +302,38 @@ impl<D: AsRef<[u8]>> Recorder<D> {
         Some(packet)
     }
 
-    /// Takes a picture in decode order; `now` is asked for the wall time when no anchor has come.
-    pub fn push_video(&mut self, raw: Raw, key: bool, data: D, now: impl FnOnce() -> i64) {
-        self.counters.frames_in += 1;
-        let clean = key
-            && self
-                .video
-                .as_ref()
-                .is_some_and(|video| video.is_clean_start(data.as_ref()));
-        let stamp = self.timeline.stamp(raw);
-        if stamp.jump {
-            self.close(None);
-            self.discont = true;
-            self.failed_ns = None;
-            self.wall.media_jumped();
-        }
-        let unix_us = self.wall.at(stamp.pts_ns, now);
-        let size = data.as_ref().len();
-        if size <= MAX_PICTURE && self.makes_room(&stamp, key, clean, size, unix_us) {
-            self.fragment.push(Picture { stamp, key, data });
-        } else {
-            self.counters.frames_dropped += 1;
-        }
-    }
-
-    /// Ends what has to end before this picture. Says whether it is recorded.
-    fn makes_room(
-        &mut self,
-        stamp: &Stamp,
-        key: bool,
-        clean: bool,
-        size: usize,
-        unix_us: i64,
-    ) -> bool {
-        if !self.recording {
-            if !self.gaps.is_open() {
-                self.miss(GapReason::Paused, unix_us, None);
-            }
-            return false;
-        }
-        if let Some(failed) = self.failed_ns {
-            if !key || stamp.dts_ns.saturating_sub(failed) < RETRY_NS {
-                return false;
-            }
-            self.failed_ns = None;
-        }
-        if let Some(segment) = &self.segment {
-            if segment.is_full() {
-                self.rotation.ask();
-            }
-            let elapsed = stamp.dts_ns.saturating_sub(segment.facts().start.dts_ns);
-            if key && self.rotation.at_key(elapsed, self.config.segment_ns, clean) {
-                self.close(Some(stamp));
-            } else {
-                let limit = self.config.fragment_ns;
-                if self.fragment.ends_before(stamp, key, size, limit) {
-                    self.write(Some(stamp), key);
-                }
-                return self.segment.is_some();
-            }
-        }
-        if self.failed_ns.is_some() {
-            return false;
-        }
-        if !key {
-            self.miss(GapReason::NoKeyframe, unix_us, None);
-            self.discont = true;
-            return false;
-        }
-        self.begin(*stamp, unix_us)
-    }
-
-    fn begin(&mut self, start: Stamp, unix_us: i64) -> bool {
-        let Some(video) = self.video.clone() else {
-            return false;
-        };
-        let facts = Facts {
-            start,
-            start_unix_us: self.wall.segment_start(unix_us, self.discont),
-            discont: self.discont,
-            video,
-            audio: self.audio.clone(),
-        };
-        while self
-            .packets
-            .front()
-            .is_some_and(|p| p.pts_ns < start.pts_ns)
-        {
+    fn drop_packets_before(&mut self, pts_ns: u64) {
+        while self.packets.front().is_some_and(|p| p.pts_ns < pts_ns) {
             self.drop_packet();
         }
-        self.segment = Some(Segment::begin(facts, self.config.hash));
-        self.discont = false;
-        self.rotation.begun();
-        true
     }
 
     /// Writes the open fragment now instead of waiting for the picture that ends it.
     pub fn flush(&mut self) {
+        if self.demand.is_pending() {
+            self.replay();
+        }
         self.write(None, false);
     }
 
     /// Closes the file; the next picture begins another run.
     pub fn finish(&mut self) {
+        if self.demand.is_pending() && self.config.mode == Mode::Event {
+            self.replay();
+        }
+        self.end_lingering();
         self.close(None);
+        self.settle_torn();
+        self.let_go_of_ring();
         self.discont = true;
-        self.failed_ns = None;
+        self.retry.reset();
         self.timeline.reset();
-    }
-
-    /// Writes the open fragment; `next` is the picture that follows it.
-    fn write(&mut self, next: Option<&Stamp>, next_key: bool) {
-        if self.fragment.video.is_empty() {
-            return;
-        }
-        let Some(segment) = &mut self.segment else {
-            return;
-        };
-        let mut fragment = std::mem::take(&mut self.fragment);
-        // Without a picture that follows, audio may last a little longer than the pictures.
-        let until = next.map_or(
-            fragment.end_pts_ns().saturating_add(AUDIO_TAIL_NS),
-            |next| next.pts_ns,
-        );
-        while self.packets.front().is_some_and(|p| p.pts_ns < until) {
-            let packet = self.packets.pop_front().expect("there is a front");
-            self.packet_bytes -= packet.data.as_ref().len();
-            fragment.audio.push(packet);
-        }
-        let storage = self.storage.as_mut();
-        let location = &self.config.location;
-        let (first, before) = (!segment.has_fragments(), segment.len());
-        let written = segment.write(storage, location, &fragment, next, next_key);
-        let synced = written.and_then(|()| {
-            let due = match self.config.sync {
-                SyncPolicy::None => false,
-                SyncPolicy::Segment { interval_ns } => {
-                    interval_ns > 0 && segment.unsynced_ns() >= interval_ns
-                }
-                SyncPolicy::Fragment => true,
-            };
-            if due {
-                segment.sync(storage, location)?;
-            }
-            Ok(due)
-        });
-        self.counters.bytes_written += segment.len() - before;
-        if segment.len() == before {
-            self.counters.frames_dropped += fragment.video.len() as u64;
-        }
-        if first && segment.has_fragments() {
-            let start = segment.facts().start_unix_us;
-            self.notices.push(Notice::Opened(segment.opened()));
-            self.notices.extend(self.gaps.close(start).map(Notice::Gap));
-        }
-        match synced {
-            Ok(synced) => {
-                let notice = segment.fragment_written(synced);
-                self.notices.push(Notice::Fragment(notice));
-            }
-            Err(error) => self.fail(&error),
-        }
-    }
-
-    /// Closes the file; `next` is the key frame that follows on, if one does.
-    fn close(&mut self, next: Option<&Stamp>) {
-        self.write(next, true);
-        let Some(mut segment) = self.segment.take() else {
-            return;
-        };
-        if !segment.has_fragments() {
-            return;
-        }
-        let before = segment.len();
-        let ended = segment.write_index().and_then(|()| match self.config.sync {
-            SyncPolicy::None => Ok(()),
-            _ => segment.sync(self.storage.as_mut(), &self.config.location),
-        });
-        self.counters.bytes_written += segment.len() - before;
-        self.wall.segment_ended(segment.end_unix_us());
-        if let Err(error) = ended {
-            self.segment = Some(segment);
-            self.fail(&error);
-        } else {
-            self.notices.push(Notice::Closed(segment.closed()));
-        }
-    }
-
-    /// Gives up the file after a failed write, and says from when on something is missing.
-    fn fail(&mut self, error: &WriteError) {
-        let Some(segment) = self.segment.take() else {
-            return;
-        };
-        let end = segment.end_unix_us();
-        let end_ns = self.timeline.last_dts_ns();
-        if let Some(closed) = segment.abandon(self.storage.as_mut()) {
-            self.wall.segment_ended(end);
-            self.notices.push(Notice::Closed(closed));
-        }
-        let (reason, advice) = match error.source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
-                GapReason::DiskFull,
-                "free space there, or let retention keep less",
-            ),
-            _ => (
-                GapReason::DiskError,
-                "check the disk, its mount and the permissions of the folder",
-            ),
-        };
-        self.miss(reason, end, Some(format!("{error}; {advice}")));
-        self.failed_ns = end_ns;
-        self.discont = true;
     }
 
     fn miss(&mut self, reason: GapReason, start_unix_us: i64, detail: Option<String>) {
         let said = self.gaps.open(reason, start_unix_us, detail);
+        let opened = said.iter().filter(|gap| gap.end_unix_us.is_none());
+        self.counters.gaps += opened.count() as u64;
         self.notices.extend(said.into_iter().map(Notice::Gap));
     }
 }

@@ -3,9 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use nvr_contract::segment::{FragmentWritten, Keyframe, SegmentClosed, SegmentOpened};
+use std::sync::Arc;
+
+use nvr_contract::segment::{FragmentWritten, GapReason, Keyframe, SegmentClosed, SegmentOpened};
 
 use crate::fragment::Fragment;
+use crate::identity::Identity;
 use crate::naming::Place;
 use crate::timeline::Stamp;
 use crate::writer::{Output, Storage};
@@ -15,32 +18,63 @@ use nvr_mp4::track::{AudioTrack, VideoTrack};
 /// How many names are tried when a file of that name is there already.
 const NAMES: u32 = 100;
 
-/// A file that has reached this ends at the next key frame: more than a day of a camera, bytes.
-const MAX_BYTES: u64 = 64 << 30;
-/// Nor is the index in memory longer than this.
+/// The index in memory is not longer than this.
 const MAX_KEYFRAMES: usize = 200_000;
 
-/// What could not be done to which file.
+/// A correction of wall time up to this makes a segment longer, microseconds.
+const SMALL_STEP_US: i64 = 1_000_000;
+
+/// Why nothing can be written.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: could not {action}: {source}", path.display())]
-pub struct WriteError {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// What was tried.
-    pub action: &'static str,
-    /// What the system said.
-    pub source: io::Error,
+pub enum WriteError {
+    /// An operation failed.
+    #[error("{}: could not {action}: {source}", path.display())]
+    Failed {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The storage is not the one that is meant.
+    #[error("{0}")]
+    Absent(String),
 }
 
 impl WriteError {
     fn of(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self {
+        move |source| Self::Failed {
             path,
             action,
             source,
         }
     }
+
+    /// What it is called in the ledger, and what to do about it.
+    pub fn reason(&self) -> (GapReason, &'static str) {
+        match self {
+            Self::Absent(_) => (GapReason::DiskGone, ""),
+            Self::Failed { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (
+                    GapReason::DiskFull,
+                    "; free space there, or let retention keep less",
+                ),
+                _ => (
+                    GapReason::DiskError,
+                    "; check the disk, its mount and the permissions of the folder",
+                ),
+            },
+        }
+    }
+}
+
+/// Where files go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub location: &'a Path,
+    pub identity: Option<&'a Identity>,
 }
 
 /// What all pictures of a segment have in common.
@@ -49,12 +83,13 @@ pub(crate) struct Facts {
     pub start: Stamp,
     pub start_unix_us: i64,
     pub discont: bool,
-    pub video: VideoTrack,
-    pub audio: Option<AudioTrack>,
+    pub video: Arc<VideoTrack>,
+    pub audio: Option<Arc<AudioTrack>>,
 }
 
 struct OpenFile {
     path: PathBuf,
+    location: PathBuf,
     folder: PathBuf,
     folder_is_new: bool,
     output: Box<dyn Output>,
@@ -74,6 +109,10 @@ pub(crate) struct Segment {
     audio_end: u64,
     synced_pts_ns: u64,
     folder_synced: bool,
+    /// Whether the file may hold more than was written whole; then nobody knows its hash.
+    torn: bool,
+    /// Where the next segment begins, if wall time was corrected in between.
+    end_unix_us: Option<i64>,
 }
 
 impl Segment {
@@ -93,6 +132,8 @@ impl Segment {
             audio_end: 0,
             synced_pts_ns: start,
             folder_synced: false,
+            torn: false,
+            end_unix_us: None,
         }
     }
 
@@ -108,9 +149,9 @@ impl Segment {
         self.fragments > 0
     }
 
-    /// Whether the file should not grow any more, however long it may be.
+    /// Whether the index should not grow any more, however long the file may be.
     pub fn is_full(&self) -> bool {
-        self.len >= MAX_BYTES || self.keyframes.len() >= MAX_KEYFRAMES
+        self.keyframes.len() >= MAX_KEYFRAMES
     }
 
     /// Media time since the last sync, nanoseconds.
@@ -126,14 +167,23 @@ impl Segment {
     }
 
     pub fn end_unix_us(&self) -> i64 {
-        self.unix_us(self.end_pts_ns)
+        self.end_unix_us
+            .unwrap_or_else(|| self.unix_us(self.end_pts_ns))
+    }
+
+    /// The next segment begins then; a small correction of the wall clock leaves no hole before it.
+    pub fn ends_at(&mut self, unix_us: i64) {
+        let later = unix_us.saturating_sub(self.unix_us(self.end_pts_ns));
+        if (1..SMALL_STEP_US).contains(&later) {
+            self.end_unix_us = Some(unix_us);
+        }
     }
 
     /// Writes a fragment, and before the first one the header, in one call.
     pub fn write<D: AsRef<[u8]>>(
         &mut self,
         storage: &mut dyn Storage,
-        location: &Path,
+        target: Target<'_>,
         fragment: &Fragment<D>,
         next: Option<&Stamp>,
         next_key: bool,
@@ -152,10 +202,8 @@ impl Segment {
             .video
             .first()
             .map_or(start.pts_ns, |p| p.stamp.pts_ns);
-        let encode = |error: nvr_mp4::BoxError| WriteError {
-            path: location.to_owned(),
-            action: "describe a fragment",
-            source: io::Error::other(error),
+        let encode = |error: nvr_mp4::BoxError| {
+            WriteError::of(target.location, "describe a fragment")(io::Error::other(error))
         };
         let head = fmp4::fragment_head(self.fragments + 1, self.unix_us(first_pts), &video, &audio)
             .map_err(encode)?;
@@ -166,7 +214,7 @@ impl Segment {
         if self.facts.audio.is_some() {
             parts.extend(fragment.audio.iter().map(|packet| packet.data.as_ref()));
         }
-        let file = self.file(storage, location)?;
+        let file = self.file(storage, target)?;
         file.output
             .append(&parts)
             .map_err(WriteError::of(&file.path, "write a fragment"))?;
@@ -192,6 +240,7 @@ impl Segment {
             Some(next) if next_key => next.pts_ns,
             _ => fragment.end_pts_ns(),
         };
+        self.end_unix_us = None;
         self.end_pts_ns = self.end_pts_ns.max(end);
         Ok(())
     }
@@ -208,7 +257,7 @@ impl Segment {
         } = &self.facts;
         fmp4::header(
             video,
-            audio.as_ref(),
+            audio.as_deref(),
             self.ticks(start.pts_ns),
             self.facts.start_unix_us,
         )
@@ -223,16 +272,20 @@ impl Segment {
     fn file(
         &mut self,
         storage: &mut dyn Storage,
-        location: &Path,
+        target: Target<'_>,
     ) -> Result<&mut OpenFile, WriteError> {
         if self.file.is_none() {
-            let place = Place::new(location, self.facts.start_unix_us);
+            if let Some(identity) = target.identity {
+                identity.check(storage).map_err(WriteError::Absent)?;
+            }
+            let place = Place::new(target.location, self.facts.start_unix_us);
             let folder_is_new = storage
                 .create_folder(&place.folder)
                 .map_err(WriteError::of(&place.folder, "create the folder"))?;
             let (path, output) = create(storage, &place)?;
             self.file = Some(OpenFile {
                 path,
+                location: target.location.to_owned(),
                 folder: place.folder,
                 folder_is_new,
                 output,
@@ -260,7 +313,7 @@ impl Segment {
     }
 
     /// Makes what is written survive a power cut, the name of the file included.
-    pub fn sync(&mut self, storage: &mut dyn Storage, location: &Path) -> Result<(), WriteError> {
+    pub fn sync(&mut self, storage: &mut dyn Storage) -> Result<(), WriteError> {
         let Some(file) = &mut self.file else {
             return Ok(());
         };
@@ -273,8 +326,8 @@ impl Segment {
                 .map_err(WriteError::of(&file.folder, "sync the folder"))?;
             if file.folder_is_new {
                 storage
-                    .sync_folder(location)
-                    .map_err(WriteError::of(location, "sync the folder"))?;
+                    .sync_folder(&file.location)
+                    .map_err(WriteError::of(&file.location, "sync the folder"))?;
             }
             self.folder_synced = true;
         }
@@ -290,10 +343,9 @@ impl Segment {
         let index = fmp4::index(&self.index)
             .map_err(io::Error::other)
             .map_err(WriteError::of(&file.path, "describe the index"))?;
-        if let Err(error) = file.output.append(&[&index]) {
-            self.cut_off();
-            return Err(WriteError::of(&self.path(), "write the index")(error));
-        }
+        file.output
+            .append(&[&index])
+            .map_err(WriteError::of(&file.path, "write the index"))?;
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&index);
         }
@@ -308,29 +360,22 @@ impl Segment {
             .unwrap_or_default()
     }
 
-    /// Cuts off what was written in part. Where even that fails there is no hash, and `inspect` repairs.
-    fn cut_off(&mut self) {
+    /// After a failed operation: cuts the file back to what is whole, and syncs that. Says whether both worked.
+    pub fn mend(&mut self, storage: &mut dyn Storage, sync: bool) -> bool {
         let len = self.len;
-        if let Some(file) = &mut self.file
-            && file.output.truncate(len).is_err()
-        {
-            self.hasher = None;
+        if let Some(file) = &mut self.file {
+            self.torn = file.output.truncate(len).is_err();
         }
+        !self.torn && (!sync || self.sync(storage).is_ok())
     }
 
-    /// Gives up after a failed write: what is whole stays, an empty file goes.
-    ///
-    /// Returns the message when something stays.
-    pub fn abandon(mut self, storage: &mut dyn Storage) -> Option<SegmentClosed> {
-        if self.has_fragments() {
-            self.cut_off();
-            return Some(self.closed());
+    /// Removes a file that holds nothing yet.
+    pub fn discard(mut self, storage: &mut dyn Storage) {
+        if let Some(file) = self.file.take() {
+            drop(file.output);
+            // A file without a fragment holds nothing; should it stay, `inspect` says so.
+            storage.remove(&file.path).ok();
         }
-        let file = self.file.take()?;
-        drop(file.output);
-        // A file without a fragment holds nothing; should it stay, `inspect` says so.
-        storage.remove(&file.path).ok();
-        None
     }
 
     pub fn opened(&self) -> SegmentOpened {
@@ -353,7 +398,7 @@ impl Segment {
 
     pub fn closed(&self) -> SegmentClosed {
         let facts = &self.facts;
-        let hash = self.hasher.as_ref();
+        let hash = self.hasher.as_ref().filter(|_| !self.torn);
         SegmentClosed {
             location: self.path().to_string_lossy().into_owned(),
             start_ns: facts.start.pts_ns,

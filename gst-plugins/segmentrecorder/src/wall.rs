@@ -18,15 +18,19 @@ pub struct Wall {
 }
 
 impl Wall {
-    /// Takes an anchor from upstream; says whether wall time jumps by it.
-    pub fn set_anchor(&mut self, anchor: WallClock) -> bool {
-        let jump = self.anchor.is_some_and(|before| {
+    /// Takes an anchor from upstream; says by how much wall time jumps by it, microseconds, 0 for a small step.
+    pub fn set_anchor(&mut self, anchor: WallClock) -> i64 {
+        let step = self.anchor.map_or(0, |before| {
             let expected = before.unix_us_of(anchor.pts_ns);
-            anchor.unix_us.abs_diff(expected) > BREAK_US.unsigned_abs()
+            anchor.unix_us.saturating_sub(expected)
         });
         self.anchor = Some(anchor);
         self.own = false;
-        jump
+        if step.unsigned_abs() > BREAK_US.unsigned_abs() {
+            step
+        } else {
+            0
+        }
     }
 
     /// Forgets our own reading of the system clock, because media time has jumped.
@@ -85,12 +89,12 @@ mod tests {
             pts_ns: 7 * S,
             unix_us: 102_400_000,
         };
-        assert!(!wall.set_anchor(near));
+        assert_eq!(wall.set_anchor(near), 0);
         let far = WallClock {
             pts_ns: 8 * S,
             unix_us: 104_500_000,
         };
-        assert!(wall.set_anchor(far));
+        assert_eq!(wall.set_anchor(far), 1_100_000);
         assert_eq!(wall.at(8 * S, || unreachable!()), 104_500_000);
     }
 

@@ -1,8 +1,10 @@
 //! The file operations of the recorder behind a small trait, so that tests can make each of them fail.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::path::Path;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 /// What the recorder asks of a file system.
 pub trait Storage: Send {
@@ -29,6 +31,15 @@ pub trait Storage: Send {
     /// # Errors
     /// Those of the file system.
     fn sync_folder(&mut self, path: &Path) -> io::Result<()>;
+
+    /// The beginning of a file, at most `most` bytes.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn read_head(&mut self, path: &Path, most: usize) -> io::Result<Vec<u8>>;
+
+    /// Monotonic time, by which operations are measured.
+    fn now(&self) -> Duration;
 }
 
 /// A file that is being written.
@@ -80,6 +91,17 @@ impl Storage for Disk {
     fn sync_folder(&mut self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
     }
+
+    fn read_head(&mut self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        let mut head = Vec::new();
+        File::open(path)?.take(most as u64).read_to_end(&mut head)?;
+        Ok(head)
+    }
+
+    fn now(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
+    }
 }
 
 impl Output for File {
@@ -129,6 +151,7 @@ mod tests {
         output.append(&[b"end"]).unwrap();
         output.sync_data().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"\0\0\0\0\0\0\0\x01end");
+        assert_eq!(disk.read_head(&path, 9).unwrap(), b"\0\0\0\0\0\0\0\x01e");
         disk.sync_folder(folder.path()).unwrap();
         disk.remove(&path).unwrap();
         assert!(!path.exists());

@@ -68,14 +68,21 @@ fn surface() {
         .unwrap();
     }
     expect![[r#"
-        location: gchararray = none, in READY, Folder for the recordings; made where it is missing, with one folder a day (UTC) in it
+        location: gchararray = none, in PLAYING, Folder for the recordings; made where it is missing, with one folder a day (UTC) in it; another one holds from the next file on
+        identity-file: gchararray = none, in PLAYING, File that says which storage this is; read before a file is created, where identity is set
+        identity: gchararray = none, in PLAYING, What identity-file must say, as its first line or in a line id = "..."; otherwise nothing is created
         segment-duration: guint64 = 60000000000, in PLAYING, Length after which the next key frame begins a new file, in nanoseconds
+        segment-bytes: guint64 = 0, in PLAYING, Size after which the next key frame begins a new file, in bytes; 0 for any
+        wall-clock-boundary: guint64 = 0, in PLAYING, Files begin at multiples of this wall time (UTC) too, in nanoseconds; 0 for anywhere
         fragment-duration: guint64 = 1000000000, in PLAYING, Longest fragment, which is the most that a crash can lose, in nanoseconds
         sync: GstNvrdSegmentRecorderSync = Sync every sync-interval and when a segment is closed, in READY, When what is written is made to survive a power cut
         sync-interval: guint64 = 5000000000, in READY, With sync=segment: most media time between two syncs, in nanoseconds; 0 to sync only when a segment is closed
-        mode: GstNvrdSegmentRecorderMode = Record everything, in PLAYING, When to record: off closes the file at once, continuous begins at the next key frame
+        mode: GstNvrdSegmentRecorderMode = Record everything, in PLAYING, When to record: off closes the file at once, continuous begins at the next key frame, event records what the signals start, stop and trigger ask for
+        pre-roll: guint64 = 5000000000, in PLAYING, With mode=event: what is recorded before a trigger, in nanoseconds
+        post-roll: guint64 = 10000000000, in PLAYING, With mode=event: what is recorded after the last trigger or a stop, in nanoseconds
+        ring-bytes: guint64 = 33554432, in PLAYING, With mode=event: the most that is kept in memory for the pre-roll, in bytes
         hash: gboolean = TRUE, in READY, Hash each file with BLAKE3 while writing
-        stats: GstStructure = none, read only, Counters: pictures in, pictures dropped for whatever reason, bytes written
+        stats: GstStructure = none, read only, Counters: pictures in, pictures dropped for whatever reason, bytes written, bytes in the ring, segments, gaps, write errors, slowest write in nanoseconds
         video Always: video/x-h264, stream-format=(string)avc, alignment=(string)au; video/x-h265, stream-format=(string)hvc1, alignment=(string)au
         audio Request: audio/mpeg, mpegversion=(int)4, stream-format=(string)raw
     "#]].assert_eq(&text);
@@ -464,6 +471,106 @@ fn modes_and_splits_while_playing() {
     let stats: gst::Structure = rig.element.property("stats");
     assert_eq!(stats.get::<u64>(nvr_contract::stats::FRAMES_IN), Ok(48));
     assert_eq!(stats.get::<u64>(nvr_contract::stats::FRAMES_DROPPED), Ok(6));
+}
+
+#[test]
+fn events_are_recorded_by_signals_while_playing() {
+    if !media::have(&["x264enc"]) {
+        return;
+    }
+    let clip = media::encode(120, "width=160,height=120", H264);
+    let part = |from: usize, to: usize| Clip {
+        caps: clip.caps.clone(),
+        buffers: clip.buffers[from..to].to_vec(),
+    };
+    let mut rig = Rig::new(&[("pre-roll", S / 2), ("post-roll", S / 2)]);
+    rig.element.set_property_from_str("mode", "event");
+    rig.push(&part(0, 60));
+    assert!(media::closed(&rig.messages()).is_empty());
+    let held = |rig: &Rig| {
+        let stats: gst::Structure = rig.element.property("stats");
+        stats.get::<u64>(nvr_contract::stats::RING_BYTES).unwrap()
+    };
+    assert!(held(&rig) > 0);
+    rig.element.emit_by_name::<()>("start", &[]);
+    rig.push(&part(60, 72));
+    assert_eq!(held(&rig), 0);
+    rig.element.emit_by_name::<()>("stop", &[]);
+    rig.push(&part(72, 120));
+    rig.harness.push_event(gst::event::Eos::new());
+    let closed = media::closed(&rig.messages());
+    // A key frame every 12: from before picture 59 less 12.5 to after picture 71 and 12.5.
+    assert_eq!(closed.iter().map(|c| c.frames).collect::<Vec<_>>(), [48]);
+    assert_eq!(frames_of(&media::paths(&closed), false).len(), 48);
+}
+
+#[test]
+fn nothing_is_created_on_another_disk() {
+    if !media::have(&["x264enc"]) {
+        return;
+    }
+    let clip = media::encode(180, "width=160,height=120", H264);
+    let part = |from: usize, to: usize| Clip {
+        caps: clip.caps.clone(),
+        buffers: clip.buffers[from..to].to_vec(),
+    };
+    media::init();
+    let storage = tempfile::tempdir().unwrap();
+    let spare = tempfile::tempdir().unwrap();
+    let identity = storage.path().join("nvrd-storage.toml");
+    let mut rig = Rig::new(&[("segment-duration", S)]);
+    rig.element.set_state(gst::State::Null).unwrap();
+    let recordings = storage.path().join("recordings/front");
+    rig.element
+        .set_property("location", recordings.to_str().unwrap());
+    rig.element
+        .set_property("identity-file", identity.to_str().unwrap());
+    rig.element.set_property("identity", "5f2a");
+    rig.harness.play();
+    rig.push(&part(0, 36));
+    assert_eq!(std::fs::read_dir(storage.path()).unwrap().count(), 0);
+    std::fs::write(&identity, "id = \"0000\"\n").unwrap();
+    rig.push(&part(36, 60));
+    assert_eq!(std::fs::read_dir(storage.path()).unwrap().count(), 1);
+    // The daemon turns to another storage while the camera runs.
+    rig.element.set_property("identity", "");
+    rig.element
+        .set_property("location", spare.path().to_str().unwrap());
+    rig.push(&part(60, 120));
+    std::fs::write(&identity, "# a storage\nid = \"5f2a\"\n").unwrap();
+    rig.element
+        .set_property("location", recordings.to_str().unwrap());
+    rig.element.set_property("identity", "5f2a");
+    rig.element.emit_by_name::<()>("split-now", &[]);
+    rig.push(&part(120, 180));
+    rig.harness.push_event(gst::event::Eos::new());
+    let messages = rig.messages();
+    let gaps = messages.iter().filter_map(|m| Gap::from_message(m));
+    let gaps: Vec<_> = gaps.map(Result::unwrap).collect();
+    assert_eq!(gaps.len(), 2, "{gaps:?}");
+    assert_eq!(gaps[0].reason, GapReason::DiskGone);
+    assert!(
+        gaps[0]
+            .detail
+            .as_ref()
+            .unwrap()
+            .contains("nvrd-storage.toml")
+    );
+    let closed = media::closed(&messages);
+    assert_eq!(gaps[1].end_unix_us, Some(closed[0].start_unix_us));
+    assert!(
+        closed[0]
+            .location
+            .starts_with(spare.path().to_str().unwrap())
+    );
+    assert!(
+        closed
+            .last()
+            .unwrap()
+            .location
+            .starts_with(recordings.to_str().unwrap())
+    );
+    assert_eq!(closed.iter().map(|c| c.frames).sum::<u64>(), 120);
 }
 
 #[test]

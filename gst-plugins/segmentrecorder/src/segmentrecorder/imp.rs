@@ -1,7 +1,6 @@
 //! Glue: properties, pads and states around [`crate::recorder`].
 
-use std::path::PathBuf;
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use gst::glib;
 use gst::prelude::*;
@@ -10,8 +9,9 @@ use nvr_contract::stats;
 
 use super::flow::Flow;
 use super::outbox::{Mail, Outbox};
+use super::settings::{DEFAULTS, Settings, Wish};
 use super::{Mode, Sync, caps};
-use crate::recorder::{Config, Recorder, SyncPolicy};
+use crate::recorder::Recorder;
 use crate::writer::Disk;
 
 pub(super) static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
@@ -27,47 +27,35 @@ const STATS: &str = "stats";
 /// The bytes of a buffer, kept mapped until they are written.
 pub(super) type Data = gst::MappedBuffer<gst::buffer::Readable>;
 
-#[derive(Debug, Clone)]
-struct Settings {
-    location: Option<String>,
-    segment_duration: u64,
-    fragment_duration: u64,
-    sync: Sync,
-    sync_interval: u64,
-    mode: Mode,
-    hash: bool,
-}
-
-const DEFAULTS: Settings = Settings {
-    location: None,
-    segment_duration: 60_000_000_000,
-    fragment_duration: 1_000_000_000,
-    sync: Sync::Segment,
-    sync_interval: 5_000_000_000,
-    mode: Mode::Continuous,
-    hash: true,
-};
-
-impl Default for Settings {
-    fn default() -> Self {
-        DEFAULTS
-    }
-}
-
 /// Lock order: recorder, then settings or flow or outbox; of those three none is held with another.
 ///
 /// The recorder is the one lock that is held across file operations: it is what keeps two writers of a file
-/// apart. Only the video thread takes it, besides a change of mode, a request to split and the end of a run.
+/// apart. Only the video thread takes it, and the end of a run; properties and signals that find it taken leave
+/// what they want to the next picture, so that no caller waits for a disk.
 #[derive(glib::Properties)]
 #[properties(wrapper_type = super::SegmentRecorder)]
 pub struct SegmentRecorder {
     #[property(name = "location", nick = "Location",
-        blurb = "Folder for the recordings; made where it is missing, with one folder a day (UTC) in it",
-        get, set, type = Option<String>, member = location, mutable_ready)]
+        blurb = "Folder for the recordings; made where it is missing, with one folder a day (UTC) in it; another one holds from the next file on",
+        get, set, type = Option<String>, member = location, mutable_playing)]
+    #[property(name = "identity-file", nick = "Identity file",
+        blurb = "File that says which storage this is; read before a file is created, where identity is set",
+        get, set, type = Option<String>, member = identity_file, mutable_playing)]
+    #[property(name = "identity", nick = "Identity",
+        blurb = "What identity-file must say, as its first line or in a line id = \"...\"; otherwise nothing is created",
+        get, set, type = Option<String>, member = identity, mutable_playing)]
     #[property(name = "segment-duration", nick = "Segment duration",
         blurb = "Length after which the next key frame begins a new file, in nanoseconds",
         get, set, type = u64, member = segment_duration,
         minimum = 1, default = DEFAULTS.segment_duration, mutable_playing)]
+    #[property(name = "segment-bytes", nick = "Segment bytes",
+        blurb = "Size after which the next key frame begins a new file, in bytes; 0 for any",
+        get, set, type = u64, member = segment_bytes,
+        default = DEFAULTS.segment_bytes, mutable_playing)]
+    #[property(name = "wall-clock-boundary", nick = "Wall clock boundary",
+        blurb = "Files begin at multiples of this wall time (UTC) too, in nanoseconds; 0 for anywhere",
+        get, set, type = u64, member = wall_clock_boundary,
+        default = DEFAULTS.wall_clock_boundary, mutable_playing)]
     #[property(name = "fragment-duration", nick = "Fragment duration",
         blurb = "Longest fragment, which is the most that a crash can lose, in nanoseconds",
         get, set, type = u64, member = fragment_duration,
@@ -80,8 +68,17 @@ pub struct SegmentRecorder {
         get, set, type = u64, member = sync_interval,
         default = DEFAULTS.sync_interval, mutable_ready)]
     #[property(name = "mode", nick = "Mode",
-        blurb = "When to record: off closes the file at once, continuous begins at the next key frame",
-        get, set = Self::set_mode, type = Mode, member = mode, builder(DEFAULTS.mode).mutable_playing())]
+        blurb = "When to record: off closes the file at once, continuous begins at the next key frame, event records what the signals start, stop and trigger ask for",
+        get, set, type = Mode, member = mode, builder(DEFAULTS.mode).mutable_playing())]
+    #[property(name = "pre-roll", nick = "Pre-roll",
+        blurb = "With mode=event: what is recorded before a trigger, in nanoseconds",
+        get, set, type = u64, member = pre_roll, default = DEFAULTS.pre_roll, mutable_playing)]
+    #[property(name = "post-roll", nick = "Post-roll",
+        blurb = "With mode=event: what is recorded after the last trigger or a stop, in nanoseconds",
+        get, set, type = u64, member = post_roll, default = DEFAULTS.post_roll, mutable_playing)]
+    #[property(name = "ring-bytes", nick = "Ring bytes",
+        blurb = "With mode=event: the most that is kept in memory for the pre-roll, in bytes",
+        get, set, type = u64, member = ring_bytes, default = DEFAULTS.ring_bytes, mutable_playing)]
     #[property(name = "hash", nick = "Hash",
         blurb = "Hash each file with BLAKE3 while writing",
         get, set, type = bool, member = hash, default = DEFAULTS.hash, mutable_ready)]
@@ -101,21 +98,27 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl SegmentRecorder {
-    fn settings(&self) -> Settings {
-        lock(&self.settings).clone()
+    /// Tells the recorder at once what is new, unless it is at work: then the next picture does.
+    fn tell_if_free(&self) {
+        let running = match self.recorder.try_lock() {
+            Ok(running) => running,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        self.work(running, |recorder| self.tell(recorder));
     }
 
-    fn set_mode(&self, mode: Mode) {
-        lock(&self.settings).mode = mode;
-        gst::info!(CAT, imp = self, "mode {mode:?}");
-        self.apply_mode();
+    fn tell(&self, recorder: &mut Recorder<Data>) {
+        let news = lock(&self.settings).take_news();
+        if let Some(news) = news {
+            news.tell(recorder);
+        }
     }
 
-    fn apply_mode(&self) {
-        self.with_recorder(|recorder| {
-            let mode = lock(&self.settings).mode;
-            recorder.set_recording(mode == Mode::Continuous);
-        });
+    fn wish(&self, wish: Wish) {
+        gst::info!(CAT, imp = self, "asked to {wish:?}");
+        lock(&self.settings).wish(wish);
+        self.tell_if_free();
     }
 
     fn stats(&self) -> gst::Structure {
@@ -124,12 +127,24 @@ impl SegmentRecorder {
             .field(stats::FRAMES_IN, counters.frames_in)
             .field(stats::FRAMES_DROPPED, counters.frames_dropped)
             .field(stats::BYTES_WRITTEN, counters.bytes_written)
+            .field(stats::RING_BYTES, counters.ring_bytes)
+            .field(stats::SEGMENTS, counters.segments)
+            .field(stats::GAPS, counters.gaps)
+            .field(stats::WRITE_ERRORS, counters.write_errors)
+            .field(stats::SLOWEST_WRITE_NS, counters.slowest_write_ns)
             .build()
     }
 
     /// Works with the recorder, if one runs, and posts what it has to say.
     pub(super) fn with_recorder(&self, work: impl FnOnce(&mut Recorder<Data>)) {
-        let mut running = lock(&self.recorder);
+        self.work(lock(&self.recorder), work);
+    }
+
+    fn work(
+        &self,
+        mut running: MutexGuard<'_, Option<Recorder<Data>>>,
+        work: impl FnOnce(&mut Recorder<Data>),
+    ) {
         if let Some(recorder) = running.as_mut() {
             work(recorder);
             self.outbox
@@ -140,22 +155,18 @@ impl SegmentRecorder {
         self.outbox.post(|mail| self.post(mail));
     }
 
-    /// As `with_recorder`, for the next picture: the properties that may change while playing apply.
+    /// As `with_recorder`, for the next picture: what the properties and signals want applies.
     pub(super) fn record(&self, work: impl FnOnce(&mut Recorder<Data>)) {
-        let (segment, fragment) = {
-            let settings = lock(&self.settings);
-            (settings.segment_duration, settings.fragment_duration)
-        };
         self.with_recorder(|recorder| {
-            recorder.set_durations(segment, fragment);
+            self.tell(recorder);
             work(recorder);
         });
     }
 
     /// A folder that cannot be made is a mistake in the configuration, so it is found at once.
     fn make_location(&self) -> Result<(), gst::StateChangeError> {
-        let location = self.settings().location;
-        let Some(location) = location.filter(|location| !location.is_empty()) else {
+        let settings = lock(&self.settings).clone();
+        let Some(location) = settings.location.clone().filter(|text| !text.is_empty()) else {
             gst::element_imp_error!(
                 self,
                 gst::ResourceError::NotFound,
@@ -163,6 +174,10 @@ impl SegmentRecorder {
             );
             return Err(gst::StateChangeError);
         };
+        if settings.has_identity() {
+            // The disk may come later, and a mount point must stay empty until it does.
+            return Ok(());
+        }
         std::fs::create_dir_all(&location).map_err(|error| {
             gst::element_imp_error!(
                 self,
@@ -174,23 +189,20 @@ impl SegmentRecorder {
     }
 
     fn start(&self) {
-        let settings = self.settings();
-        let config = Config {
-            location: PathBuf::from(settings.location.unwrap_or_default()),
-            segment_ns: settings.segment_duration,
-            fragment_ns: settings.fragment_duration,
-            sync: match settings.sync {
-                Sync::None => SyncPolicy::None,
-                Sync::Segment => SyncPolicy::Segment {
-                    interval_ns: settings.sync_interval,
-                },
-                Sync::Fragment => SyncPolicy::Fragment,
-            },
-            hash: settings.hash,
-        };
+        let mut settings = lock(&self.settings);
+        let mut recorder = Recorder::new(settings.config(), Box::new(Disk));
+        settings.changed = false;
+        if settings.held {
+            recorder.start();
+        }
+        settings.wishes.retain(|&wish| wish == Wish::Trigger);
+        let news = settings.take_news();
+        drop(settings);
+        if let Some(news) = news {
+            news.tell(&mut recorder);
+        }
         *lock(&self.flow) = Flow::default();
-        *lock(&self.recorder) = Some(Recorder::new(config, Box::new(Disk)));
-        self.apply_mode();
+        *lock(&self.recorder) = Some(recorder);
     }
 
     /// Lets no thread wait any longer.
@@ -244,7 +256,7 @@ impl ObjectImpl for SegmentRecorder {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             let stats = glib::ParamSpecBoxed::builder::<gst::Structure>(STATS)
                 .nick("Statistics")
-                .blurb("Counters: pictures in, pictures dropped for whatever reason, bytes written")
+                .blurb("Counters: pictures in, pictures dropped for whatever reason, bytes written, bytes in the ring, segments, gaps, write errors, slowest write in nanoseconds")
                 .read_only()
                 .build();
             let mut all = SegmentRecorder::derived_properties().to_vec();
@@ -256,6 +268,8 @@ impl ObjectImpl for SegmentRecorder {
 
     fn set_property(&self, id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         self.derived_set_property(id, value, pspec);
+        lock(&self.settings).changed = true;
+        self.tell_if_free();
     }
 
     fn property(&self, id: usize, pspec: &glib::ParamSpec) -> glib::Value {
@@ -276,15 +290,22 @@ impl ObjectImpl for SegmentRecorder {
 
     fn signals() -> &'static [glib::subclass::Signal] {
         static SIGNALS: LazyLock<Vec<glib::subclass::Signal>> = LazyLock::new(|| {
-            let split = glib::subclass::Signal::builder("split-now")
-                .action()
-                .class_handler(|args| {
-                    let element = args.first()?.get::<super::SegmentRecorder>().ok()?;
-                    element.imp().with_recorder(Recorder::split);
-                    None
-                })
-                .build();
-            vec![split]
+            let signal = |name: &str, wish: Wish| {
+                glib::subclass::Signal::builder(name)
+                    .action()
+                    .class_handler(move |args| {
+                        let element = args.first()?.get::<super::SegmentRecorder>().ok()?;
+                        element.imp().wish(wish);
+                        None
+                    })
+                    .build()
+            };
+            vec![
+                signal("split-now", Wish::Split),
+                signal("start", Wish::Start),
+                signal("stop", Wish::Stop),
+                signal("trigger", Wish::Trigger),
+            ]
         });
         &SIGNALS
     }

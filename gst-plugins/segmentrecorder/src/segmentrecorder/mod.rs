@@ -9,9 +9,23 @@
 //! `h265parse` convert; `h264timestamper` adds DTS), and, for true wall times, the sticky event of
 //! [`nvr_contract::wallclock::WallClock`]; without it the system clock at the first picture counts.
 //!
+//! In the mode `event` it writes only what the action signals ask for: `start` until `stop`, or a `trigger`, with
+//! `pre-roll` before and `post-roll` after, outwards to key frames. The last groups of pictures are kept in memory
+//! for that, as references, bounded by time and `ring-bytes`. An event whose pre-roll reaches back to the post-roll
+//! of the one before goes on in the same file, so a file is closed when no pre-roll can reach its end any more.
+//!
+//! A file ends at the first key frame after `segment-duration`, `segment-bytes`, a multiple of
+//! `wall-clock-boundary`, or `split-now`. It grows for as long as no key frame comes; one of 64 GiB ends all the
+//! same, and the next begins with whatever picture follows, which players show once the stream has refreshed it.
+//!
+//! With `identity-file` and `identity` nothing is created, not even a folder, while that file does not hold the
+//! identity. `location` and both of these may change while playing, and hold from the next file on.
+//!
 //! It posts [`nvr_contract::segment`]: `SegmentOpened`, `FragmentWritten`, `SegmentClosed` and `Gap`. A disk that
-//! is full or fails is a gap, never an error: the element drops data, tries again at key frames and says when
-//! recording goes on. The one thread that writes is the one that brings video; there is no queue inside, so put
+//! is full, fails or is gone is a gap, never an error: the element drops data, cuts the file back to its last whole
+//! fragment, tries again at the next key frame and then at most every two seconds, and says when recording goes on.
+//! Pictures that were left out before they came here are the gap `disk_slow` where writing took longer than the
+//! pictures lasted, else `overload`. The one thread that writes is the one that brings video; there is no queue inside, so put
 //! one before it where a slow disk must not hold up anything else.
 //!
 //! ```sh
@@ -30,6 +44,8 @@ mod imp;
 
 mod outbox;
 
+mod settings;
+
 glib::wrapper! {
     /// The element.
     pub struct SegmentRecorder(ObjectSubclass<imp::SegmentRecorder>) @extends gst::Element, gst::Object;
@@ -42,6 +58,9 @@ pub enum Mode {
     /// Everything is recorded.
     #[enum_value(name = "Record everything", nick = "continuous")]
     Continuous,
+    /// What is asked for by the signals is recorded, with the pre-roll before it and the post-roll after it.
+    #[enum_value(name = "Record on start, stop and trigger", nick = "event")]
+    Event,
     /// Nothing is recorded.
     #[enum_value(name = "Record nothing", nick = "off")]
     Off,
