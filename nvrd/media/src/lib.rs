@@ -14,6 +14,7 @@ pub mod tap;
 mod camera;
 pub mod supervisor;
 pub mod restream;
+pub mod stills;
 pub mod snapshot;
 pub mod probe;
 

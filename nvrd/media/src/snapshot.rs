@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use gst::prelude::*;
 use nvr_base::{Error, Result};
-use nvr_contract::source::VideoCodec;
 
+use crate::stills::{Shape, Size, bytes_of, decode};
 use crate::tap::Gop;
 
 /// How long decoding and encoding may take.
@@ -18,119 +17,38 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the group cannot be decoded in time.
 pub fn jpeg(gop: &Gop, max_width: Option<i32>) -> Result<Vec<u8>> {
-    let picture = newest_picture(gop)?;
-    let caps = jpeg_caps(&picture, max_width);
-    let deadline = gst::ClockTime::from_nseconds(DEADLINE.as_nanos() as u64);
-    let encoded = gst_video::convert_sample(&picture, &caps, Some(deadline)).map_err(|error| {
-        Error::internal("the picture could not be made a JPEG").with_source(error)
+    let undecodable = || Error::data_loss("the camera's pictures could not be decoded");
+    let newest = gop.buffers.iter().filter_map(|buffer| buffer.pts()).max();
+    let newest = newest.ok_or_else(undecodable)?;
+    let shape = Shape::Jpeg(size(&gop.caps, max_width));
+    let buffers = gop.buffers.iter().cloned().map(Ok);
+    let mut jpeg = None;
+    decode(&gop.caps, buffers, &[newest], shape, DEADLINE, |sample| {
+        jpeg = Some(bytes_of(&sample)?);
+        Ok(())
     })?;
-    let buffer = encoded
-        .buffer()
-        .ok_or_else(|| Error::internal("the JPEG is empty"))?;
-    let map = buffer
-        .map_readable()
-        .map_err(|error| Error::internal("the JPEG cannot be read").with_source(error))?;
-    Ok(map.to_vec())
+    jpeg.ok_or_else(undecodable)
 }
 
-fn jpeg_caps(picture: &gst::Sample, max_width: Option<i32>) -> gst::Caps {
-    let size = picture.caps().and_then(|caps| {
-        let s = caps.structure(0)?;
-        Some((s.get::<i32>("width").ok()?, s.get::<i32>("height").ok()?))
-    });
-    let builder = gst::Caps::builder("image/jpeg");
-    match (size, max_width) {
-        (Some((width, height)), Some(max)) if max < width => {
-            let scaled = (i64::from(height) * i64::from(max) / i64::from(width.max(1))).max(1);
-            builder
-                .field("width", max)
-                .field("height", i32::try_from(scaled).unwrap_or(height))
-                .build()
-        }
-        _ => builder.build(),
+/// Never larger than the picture is.
+fn size(caps: &gst::Caps, max_width: Option<i32>) -> Size {
+    let width = caps
+        .structure(0)
+        .and_then(|structure| structure.get::<i32>("width").ok());
+    match (max_width.and_then(|max| u32::try_from(max).ok()), width) {
+        (Some(max), Some(width)) if i64::from(max) < i64::from(width) => Size::Width(max),
+        _ => Size::Own,
     }
-}
-
-/// Stops the pipeline whichever way the function is left.
-struct Stop(gst::Pipeline);
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        if let Err(error) = self.0.set_state(gst::State::Null) {
-            tracing::debug!(%error, "a snapshot's pipeline did not stop");
-        }
-    }
-}
-
-fn newest_picture(gop: &Gop) -> Result<gst::Sample> {
-    let factory = match VideoCodec::from_caps(&gop.caps) {
-        Some(VideoCodec::H264) => "avdec_h264",
-        Some(VideoCodec::H265) => "avdec_h265",
-        None => {
-            return Err(Error::precondition(format!(
-                "no decoder is known for {}",
-                gop.caps
-            )));
-        }
-    };
-    let failed =
-        |error: gst::glib::BoolError| Error::internal("the snapshot's pipeline").with_source(error);
-    let source = gst_app::AppSrc::builder()
-        .caps(&gop.caps)
-        .format(gst::Format::Time)
-        .build();
-    let decoder = gst::ElementFactory::make(factory)
-        .build()
-        .map_err(|_| Error::precondition(format!("element {factory:?} is not installed")))?;
-    let sink = gst_app::AppSink::builder().sync(false).build();
-    // Of all pictures only the last is wanted.
-    sink.set_drop(true);
-    sink.set_max_buffers(1);
-    // Or the end of the stream would wait until somebody takes that one.
-    sink.set_wait_on_eos(false);
-    let stop = Stop(gst::Pipeline::new());
-    stop.0
-        .add_many([source.upcast_ref(), &decoder, sink.upcast_ref()])
-        .map_err(failed)?;
-    gst::Element::link_many([source.upcast_ref(), &decoder, sink.upcast_ref()]).map_err(failed)?;
-    stop.0.set_state(gst::State::Playing).map_err(|error| {
-        Error::internal("the snapshot's pipeline does not start").with_source(error)
-    })?;
-    for buffer in &gop.buffers {
-        source
-            .push_buffer(buffer.clone())
-            .map_err(|error| Error::internal("the decoder takes no picture").with_source(error))?;
-    }
-    source
-        .end_of_stream()
-        .map_err(|error| Error::internal("the decoder does not end").with_source(error))?;
-    let bus = stop
-        .0
-        .bus()
-        .ok_or_else(|| Error::internal("a pipeline without a bus"))?;
-    let deadline = gst::ClockTime::from_nseconds(DEADLINE.as_nanos() as u64);
-    let types = [gst::MessageType::Eos, gst::MessageType::Error];
-    match bus
-        .timed_pop_filtered(deadline, &types)
-        .map(|message| message.type_())
-    {
-        Some(gst::MessageType::Eos) => {}
-        Some(_) => {
-            return Err(Error::data_loss(
-                "the camera's pictures could not be decoded",
-            ));
-        }
-        None => return Err(Error::unavailable("decoding took too long")),
-    }
-    sink.try_pull_sample(gst::ClockTime::ZERO)
-        .ok_or_else(|| Error::data_loss("the camera's pictures could not be decoded"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use gst::prelude::*;
+
     use super::*;
     use crate::tap::Tap;
-    use std::sync::Arc;
 
     #[test]
     fn a_group_becomes_a_jpeg_of_the_right_size() {
@@ -150,11 +68,11 @@ mod tests {
         .unwrap();
         let tap = Arc::new(Tap::default());
         tap.attach(&pipeline.by_name("out").unwrap().static_pad("sink").unwrap());
-        let stop = Stop(pipeline);
-        stop.0.set_state(gst::State::Playing).unwrap();
-        let bus = stop.0.bus().unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let bus = pipeline.bus().unwrap();
         bus.timed_pop_filtered(gst::ClockTime::from_seconds(10), &[gst::MessageType::Eos])
             .unwrap();
+        pipeline.set_state(gst::State::Null).unwrap();
         let gop = tap.gop().unwrap();
         assert_eq!(
             gop.buffers.len(),
