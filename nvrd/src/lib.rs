@@ -12,4 +12,5 @@ pub mod evidence;
 pub mod recovery;
 pub mod cameras;
 pub mod ingest;
+pub mod stills;
 pub mod api;

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::error::{ApiError, ApiResult};
 use super::health::LastCheck;
 use crate::cameras::Cameras;
+use crate::stills::Stills;
 use crate::storage::Storage;
 
 /// How long a request waits for its turn.
@@ -20,6 +21,7 @@ pub struct ApiContext {
     pub(super) cameras: Arc<Cameras>,
     pub(super) store: Store,
     pub(super) storage: Arc<Storage>,
+    pub(super) stills: Arc<Stills>,
     pub(super) clock: Arc<dyn Clock>,
     /// Monotonic time of the start.
     pub(super) started: Duration,
@@ -28,6 +30,7 @@ pub struct ApiContext {
     reads: Arc<Semaphore>,
     changes: Arc<Semaphore>,
     snapshots: Arc<Semaphore>,
+    pictures: Arc<Semaphore>,
     tests: Arc<Semaphore>,
     pub(super) checks: Arc<Semaphore>,
 }
@@ -47,6 +50,8 @@ pub(super) enum Lane {
     Change,
     /// Decoding a picture.
     Snapshot,
+    /// Decoding pictures of recordings.
+    Still,
     /// Connecting to a camera.
     Test,
 }
@@ -59,10 +64,12 @@ impl ApiContext {
         storage: Arc<Storage>,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        let stills = Stills::new(Arc::clone(&storage), store.clone(), Arc::clone(&clock));
         Self {
             cameras,
             store,
             storage,
+            stills: Arc::new(stills),
             started: clock.monotonic(),
             clock,
             version: env!("CARGO_PKG_VERSION"),
@@ -70,6 +77,7 @@ impl ApiContext {
             reads: Arc::new(Semaphore::new(8)),
             changes: Arc::new(Semaphore::new(1)),
             snapshots: Arc::new(Semaphore::new(2)),
+            pictures: Arc::new(Semaphore::new(2)),
             tests: Arc::new(Semaphore::new(2)),
             checks: Arc::new(Semaphore::new(1)),
         }
@@ -87,6 +95,7 @@ impl ApiContext {
             Lane::Read => (&self.reads, "requests"),
             Lane::Change => (&self.changes, "changes"),
             Lane::Snapshot => (&self.snapshots, "snapshots"),
+            Lane::Still => (&self.pictures, "pictures of recordings"),
             Lane::Test => (&self.tests, "tests of cameras"),
         };
         let turn = tokio::time::timeout(TURN, Arc::clone(permits).acquire_owned()).await;

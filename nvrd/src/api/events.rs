@@ -9,8 +9,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::context::{ApiContext, Lane};
 use super::error::{ApiError, ApiResult};
+use super::file::Conditions;
 use super::query::{List, Query, number, page_request, unix_us};
-use super::reply::{Content, Json, NoContent};
+use super::reply::{Json, NoContent};
+use super::stills::Jpeg;
 
 /// An event. What is not known is `null`; lists are empty rather than `null`.
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,8 +53,8 @@ pub(super) struct Event {
     pipeline: Option<String>,
     /// Whether the program ended before the event did, so that its end is only the last one known.
     interrupted: bool,
-    /// Path of its thumbnail, when there is one.
-    thumbnail_url: Option<String>,
+    /// Path of its thumbnail; nothing is there when no picture was kept and nothing of it is recorded.
+    thumbnail_url: String,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -141,11 +143,7 @@ pub(super) async fn list(
     let filter = query.filter()?;
     let list = context.run(Lane::Read, move |context| {
         let found = context.store.events(&filter, page)?;
-        let items = found
-            .items
-            .into_iter()
-            .map(|row| event_of(context, row))
-            .collect();
+        let items = found.items.into_iter().map(event_of).collect();
         Ok(List::new(items, found.total, page))
     });
     list.await.map(Json)
@@ -166,7 +164,7 @@ pub(super) async fn get(
 ) -> ApiResult<Json<Event>> {
     let event = context.run(Lane::Read, move |context| {
         let row = context.store.event(&id)?;
-        Ok(event_of(context, row))
+        Ok(event_of(row))
     });
     event.await.map(Json)
 }
@@ -198,37 +196,39 @@ pub(super) async fn delete(
     done.await.map(|()| NoContent)
 }
 
-/// The JPEG of an event.
+/// The JPEG of an event: the best picture that was seen, else one out of the recording.
 #[utoipa::path(get, path = "/api/v1/events/{id}/thumbnail", tag = "events", operation_id = "event_thumbnail",
     params(("id" = String, Path, description = "Id of the event.")),
     responses(
         (status = 200, body = super::reply::Binary, content_type = "image/jpeg", description = "The picture."),
-        (status = 404, body = super::error::ErrorBody, description = "There is no such event, or it has none."),
+        (status = 304, description = "The client has it: `If-None-Match` names its ETag."),
+        (status = 404, body = super::error::ErrorBody, description = "There is no such event, or no picture was kept and nothing of it is recorded."),
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn thumbnail(
     context: Arc<ApiContext>,
     [id]: [String; 1],
-    (): (),
-) -> ApiResult<Content> {
-    let jpeg = context.run(Lane::Read, move |context| {
-        context.store.event(&id)?;
-        let none = || Error::not_found(format!("event {id:?} has no thumbnail"));
-        let path = context.storage.thumbnail(&id).ok_or_else(none)?;
-        std::fs::read(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => none(),
-            _ => Error::io(&path, error),
+    conditions: Conditions,
+) -> ApiResult<Jpeg> {
+    let (event, kept) = context
+        .run(Lane::Read, move |context| {
+            let kept = context.stills.kept_of_event(&id)?;
+            Ok((context.store.event(&id)?, kept))
         })
-    });
-    // Not kept: an event that goes on may get a better picture.
-    Ok(Content {
-        content_type: "image/jpeg".to_owned(),
-        cache: "no-cache",
-        bytes: jpeg.await?.into(),
-    })
+        .await?;
+    let jpeg = match kept {
+        Some(jpeg) => jpeg,
+        None => {
+            let make = move |context: &ApiContext| context.stills.thumbnail_of_event(&event);
+            context.run(Lane::Still, make).await?
+        }
+    };
+    // An event that goes on may get a better picture.
+    Ok(Jpeg::of_content(jpeg, &conditions))
 }
 
 fn remove_thumbnail(context: &ApiContext, id: &str) -> Result<()> {
+    context.stills.forget_event(id);
     let Some(path) = context.storage.thumbnail(id) else {
         return Ok(());
     };
@@ -238,13 +238,9 @@ fn remove_thumbnail(context: &ApiContext, id: &str) -> Result<()> {
     }
 }
 
-fn event_of(context: &ApiContext, row: EventRow) -> Event {
-    let thumbnail = context
-        .storage
-        .thumbnail(&row.id)
-        .filter(|path| path.is_file());
+fn event_of(row: EventRow) -> Event {
     Event {
-        thumbnail_url: thumbnail.map(|_| format!("/api/v1/events/{}/thumbnail", row.id)),
+        thumbnail_url: format!("/api/v1/events/{}/thumbnail", row.id),
         id: row.id,
         camera: row.camera,
         kind: row.kind,

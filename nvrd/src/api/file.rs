@@ -50,6 +50,14 @@ impl Input for Conditions {
     }
 }
 
+impl Conditions {
+    /// Whether the client has what this tag, quotes included, names.
+    pub(super) fn has(&self, etag: &str) -> bool {
+        let known = self.if_none_match.as_deref();
+        known.is_some_and(|known| names(known, etag))
+    }
+}
+
 /// A file, or a part of it, on its way to the client.
 #[derive(Debug)]
 pub(super) struct Served {
@@ -90,11 +98,7 @@ impl Served {
             },
             file: None,
         };
-        if conditions
-            .if_none_match
-            .as_deref()
-            .is_some_and(|known| names(known, &etag))
-        {
+        if conditions.has(&etag) {
             return Ok(served);
         }
         let mut file = File::open(path)

@@ -15,6 +15,7 @@ mod cameras;
 mod snapshot;
 mod events;
 mod recordings;
+mod stills;
 mod file;
 mod time;
 mod openapi;
@@ -56,8 +57,14 @@ fn table(context: Arc<ApiContext>) -> route::Table {
         .on(Method::GET, "/api/v1/events/{id}", events::get)
         .on(Method::DELETE, "/api/v1/events/{id}", events::delete)
         .on(Method::GET, "/api/v1/events/{id}/thumbnail", events::thumbnail)
+        .on(Method::GET, "/api/v1/events/{id}/sprite.jpg", stills::event_sprite)
+        .on(Method::GET, "/api/v1/events/{id}/sprite.json", stills::event_sprite_cells)
         .on(Method::GET, "/api/v1/recordings/{camera}", recordings::list)
+        .on(Method::GET, "/api/v1/recordings/{camera}/frame.jpg", stills::frame)
+        .on(Method::GET, "/api/v1/recordings/{camera}/sprite.jpg", stills::sprite)
+        .on(Method::GET, "/api/v1/recordings/{camera}/sprite.json", stills::sprite_cells)
         .on(Method::GET, "/api/v1/recordings/{camera}/{segment_id}/file.mp4", recordings::file)
+        .on(Method::GET, "/api/v1/recordings/{camera}/{segment_id}/thumbnail.jpg", stills::thumbnail)
         .on(Method::GET, "/openapi.json", openapi::document)
         .on(Method::GET, "/docs", openapi::docs)
         .on(Method::GET, "/docs/{file}", openapi::docs_file)

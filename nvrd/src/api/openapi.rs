@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 use super::context::ApiContext;
 use super::error::{ApiError, ApiResult, ErrorBody};
 use super::reply::{Content, Redirect};
-use super::{cameras, events, health, recordings, snapshot};
+use super::{cameras, events, health, recordings, snapshot, stills};
 
 /// The document; a test compares its paths with the table of routes.
 #[derive(Debug, OpenApi)]
@@ -37,8 +37,14 @@ use super::{cameras, events, health, recordings, snapshot};
         events::get,
         events::delete,
         events::thumbnail,
+        stills::event_sprite,
+        stills::event_sprite_cells,
         recordings::list,
+        stills::frame,
+        stills::sprite,
+        stills::sprite_cells,
         recordings::file,
+        stills::thumbnail,
         document,
         docs,
         docs_file,

@@ -17,6 +17,8 @@ const DEFAULT_LIMIT: u32 = 50;
 const MAX_PAGE: u32 = 1_000_000;
 /// 10000-01-01 UTC in seconds; a time behind it is a mistake.
 const MAX_UNIX: f64 = 253_402_300_800.0;
+/// How long a range is unless the client says where it begins: a day, in microseconds.
+const DAY_US: i64 = 86_400_000_000;
 /// Longest text that is searched for or compared, in bytes.
 const MAX_TEXT: usize = 256;
 
@@ -116,6 +118,33 @@ pub(super) fn number(name: &str, text: Option<&str>, min: f64, max: f64) -> ApiR
         _ => Err(ApiError::bad_request(format!(
             "{name}: {text:?} is out of range: use {min} to {max}"
         ))),
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn flag(name: &str, text: Option<&str>) -> ApiResult<Option<bool>> {
+    match text {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(other) => Err(ApiError::bad_request(format!(
+            "{name}: {other:?}: use true or false"
+        ))),
+    }
+}
+
+/// A range of time from `start_unix` and `end_unix`: the last day up to now unless they say otherwise, microseconds.
+pub(super) fn range_of(
+    start: Option<&str>,
+    end: Option<&str>,
+    now_us: i64,
+) -> ApiResult<(i64, i64)> {
+    let end = unix_us("end_unix", end)?.unwrap_or(now_us);
+    let start = unix_us("start_unix", start)?.unwrap_or(end.saturating_sub(DAY_US));
+    if start < end {
+        Ok((start, end))
+    } else {
+        Err(ApiError::bad_request("start_unix: is not before end_unix"))
     }
 }
 

@@ -8,13 +8,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::context::{ApiContext, Lane};
-use super::error::{ApiError, ApiResult};
+use super::error::ApiResult;
 use super::file::{Conditions, Served};
-use super::query::{MAX_LIMIT, Query, limit_of, unix_us};
+use super::query::{MAX_LIMIT, Query, limit_of, range_of};
 use super::reply::Json;
-
-/// What is asked for unless the client says otherwise: the last day, in microseconds.
-const DAY_US: i64 = 86_400_000_000;
 
 /// What is recorded of a camera in a range of time.
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,6 +52,8 @@ pub(super) struct Segment {
     discont: bool,
     /// Path of the file.
     url: String,
+    /// Path of its small picture.
+    thumbnail_url: String,
 }
 
 /// A stretch of time that is not on disk.
@@ -89,14 +88,7 @@ pub(super) struct RecordingQuery {
 
 impl RecordingQuery {
     fn range(&self, now_us: i64) -> ApiResult<(i64, i64)> {
-        let end = unix_us("end_unix", self.end_unix.as_deref())?.unwrap_or(now_us);
-        let start = unix_us("start_unix", self.start_unix.as_deref())?
-            .unwrap_or(end.saturating_sub(DAY_US));
-        if start < end {
-            Ok((start, end))
-        } else {
-            Err(ApiError::bad_request("start_unix: is not before end_unix"))
-        }
+        range_of(self.start_unix.as_deref(), self.end_unix.as_deref(), now_us)
     }
 }
 
@@ -164,7 +156,7 @@ fn recordings_of(
 }
 
 /// Whether there is such a camera, or was, with something left of it.
-fn is_known(context: &ApiContext, camera: &str) -> Result<bool> {
+pub(super) fn is_known(context: &ApiContext, camera: &str) -> Result<bool> {
     if context
         .cameras
         .list()?
@@ -179,7 +171,7 @@ fn is_known(context: &ApiContext, camera: &str) -> Result<bool> {
         .is_empty())
 }
 
-fn unknown(camera: &str) -> Error {
+pub(super) fn unknown(camera: &str) -> Error {
     Error::not_found(format!(
         "no camera is called {camera:?}, and nothing is recorded under that name"
     ))
@@ -206,12 +198,7 @@ pub(super) async fn file(
     conditions: Conditions,
 ) -> ApiResult<Served> {
     let found = context.run(Lane::Read, move |context| {
-        let row = context.store.segment(&id)?;
-        if row.camera != camera {
-            return Err(Error::not_found(format!(
-                "camera {camera:?} has no segment with the id {id:?}"
-            )));
-        }
+        let row = segment_of_camera(context, &camera, &id)?;
         let path = context.storage.segment_file(&row)?;
         Ok((path, row.blake3.unwrap_or(row.id)))
     });
@@ -219,9 +206,25 @@ pub(super) async fn file(
     Served::open(&path, &tag, &conditions).await
 }
 
+/// The row of a segment of that very camera.
+pub(super) fn segment_of_camera(
+    context: &ApiContext,
+    camera: &str,
+    id: &str,
+) -> Result<SegmentRow> {
+    let row = context.store.segment(id)?;
+    if row.camera == camera {
+        return Ok(row);
+    }
+    Err(Error::not_found(format!(
+        "camera {camera:?} has no segment with the id {id:?}"
+    )))
+}
+
 fn segment_of(row: SegmentRow) -> Segment {
     Segment {
         url: format!("/api/v1/recordings/{}/{}/file.mp4", row.camera, row.id),
+        thumbnail_url: format!("/api/v1/recordings/{}/{}/thumbnail.jpg", row.camera, row.id),
         duration_s: row.end_us.saturating_sub(row.start_us) as f64 / 1e6,
         id: row.id,
         start_unix_us: row.start_us,

@@ -29,6 +29,15 @@ impl Input for () {
     }
 }
 
+impl<A: Input, B: Input> Input for (A, B) {
+    fn extract() -> BoxedFilter<(ApiResult<Self>,)> {
+        A::extract()
+            .and(B::extract())
+            .map(|first: ApiResult<A>, second: ApiResult<B>| Ok((first?, second?)))
+            .boxed()
+    }
+}
+
 /// The routes, each with its method, its template and its handler.
 pub(super) struct Table {
     context: Arc<ApiContext>,

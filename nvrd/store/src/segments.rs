@@ -91,6 +91,23 @@ impl Store {
         records.into_iter().map(Record::into_row).collect()
     }
 
+    /// The segment of a camera that begins last at a moment or before it, whether it reaches to it or not.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub fn segment_before(&self, camera: &str, unix_us: i64) -> Result<Option<SegmentRow>> {
+        let found = self.read(|conn| {
+            Ok(segments::table
+                .filter(segments::camera.eq(camera))
+                .filter(segments::start_us.le(unix_us))
+                .order((segments::start_us.desc(), segments::id.desc()))
+                .select(Record::as_select())
+                .first(conn)
+                .optional()?)
+        })?;
+        found.map(Record::into_row).transpose()
+    }
+
     /// The segment with that id.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use nvr_store::EventState;
 use serde_json::json;
 
-use super::{NOW_US, SECOND_US, World};
+use super::{NOW_US, SECOND_US, World, routes};
 
 #[tokio::test]
 async fn an_event_has_all_its_keys() {
@@ -15,7 +15,7 @@ async fn an_event_has_all_its_keys() {
         "start_unix_us": NOW_US, "end_unix_us": NOW_US + 5 * SECOND_US,
         "score": 0.8765, "box": [0.1, 0.2, 0.3, 0.4], "zones": ["drive"], "track_id": 7,
         "identity": null, "similarity": null, "frames": 50, "model": "m", "pipeline": "p",
-        "interrupted": false, "thumbnail_url": null,
+        "interrupted": false, "thumbnail_url": format!("/api/v1/events/{id}/thumbnail"),
     });
     assert_eq!(world.json(&format!("/api/v1/events/{id}")).await, expect);
     assert_eq!(world.json("/api/v1/events").await["items"][0], expect);
@@ -91,7 +91,7 @@ async fn a_thumbnail_comes_and_goes_with_its_event() {
     world
         .ask("GET", &url)
         .await
-        .assert_refused(404, "has no thumbnail");
+        .assert_refused(404, "camera \"front\" has no picture at");
     let file = world.context.storage.thumbnail(&id).unwrap();
     std::fs::write(&file, b"\xff\xd8jpeg").unwrap();
     assert_eq!(
@@ -104,6 +104,13 @@ async fn a_thumbnail_comes_and_goes_with_its_event() {
         (200, Some("image/jpeg"))
     );
     assert_eq!(&jpeg.response.body()[..], b"\xff\xd8jpeg");
+    let etag = jpeg.header("etag").unwrap();
+    let api = routes(world.context.clone());
+    let request = warp::test::request()
+        .path(&url)
+        .header("if-none-match", etag);
+    let known = request.reply(&api).await;
+    assert_eq!((known.status().as_u16(), known.body().len()), (304, 0));
 
     assert_eq!(
         world

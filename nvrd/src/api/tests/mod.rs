@@ -6,6 +6,7 @@ mod events;
 mod files;
 mod refusals;
 mod served;
+mod stills;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
