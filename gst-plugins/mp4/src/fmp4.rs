@@ -53,6 +53,11 @@ pub fn unix_us(ntp: u64) -> i64 {
     (seconds + era - NTP_TO_UNIX_S) * 1_000_000 + fraction
 }
 
+/// A wall time in microseconds since 1970 as the headers of MP4 hold it: seconds since 1904.
+pub(crate) fn mp4_seconds(unix_us: i64) -> u64 {
+    u64::try_from(unix_us.div_euclid(1_000_000) + MP4_TO_UNIX_S).unwrap_or(0)
+}
+
 /// One sample of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
@@ -94,7 +99,7 @@ pub fn header(
     first_offset: u64,
     start_unix_us: i64,
 ) -> Result<Vec<u8>, mp4_atom::Error> {
-    let created = u64::try_from(start_unix_us.div_euclid(1_000_000) + MP4_TO_UNIX_S).unwrap_or(0);
+    let created = mp4_seconds(start_unix_us);
     let mut tracks = vec![video_trak(video, first_offset, created)];
     tracks.extend(audio.map(|audio| audio_trak(audio, created)));
     let trex = tracks

@@ -8,6 +8,7 @@ pub mod fmp4;
 mod walk;
 pub mod inspect;
 pub mod read;
+pub mod flat;
 #[cfg(test)]
 mod recorded;
 
