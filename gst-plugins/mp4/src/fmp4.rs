@@ -135,13 +135,22 @@ pub fn header(
     Ok(out)
 }
 
-fn video_trak(video: &VideoTrack, first_offset: u64, created: u64) -> Trak {
+/// An edit list by which the presentation starts at `media_time` of the track; none where that is its start.
+fn begins_at(media_time: u64) -> Option<Edts> {
     let edit = ElstEntry {
         // Zero means: to the end, which is not known yet.
         segment_duration: 0,
-        media_time: Some(first_offset),
+        media_time: Some(media_time),
         media_rate: 1.into(),
     };
+    (media_time > 0).then(|| Edts {
+        elst: Some(Elst {
+            entries: vec![edit],
+        }),
+    })
+}
+
+fn video_trak(video: &VideoTrack, first_offset: u64, created: u64) -> Trak {
     Trak {
         tkhd: Tkhd {
             track_id: VIDEO_TRACK,
@@ -149,11 +158,7 @@ fn video_trak(video: &VideoTrack, first_offset: u64, created: u64) -> Trak {
             height: video.height().into(),
             ..track_header(created)
         },
-        edts: (first_offset > 0).then(|| Edts {
-            elst: Some(Elst {
-                entries: vec![edit],
-            }),
-        }),
+        edts: begins_at(first_offset),
         mdia: Mdia {
             mdhd: media_header(created, VIDEO_TIMESCALE),
             hdlr: Hdlr {
@@ -177,6 +182,7 @@ fn audio_trak(audio: &AudioTrack, created: u64) -> Trak {
             volume: 1.into(),
             ..track_header(created)
         },
+        edts: begins_at(u64::from(audio.pre_skip())),
         mdia: Mdia {
             mdhd: media_header(created, audio.rate()),
             hdlr: Hdlr {
@@ -384,6 +390,23 @@ mod tests {
         assert_eq!(moov.trak.len(), 2);
         assert_eq!(moov.trak[0].mdia.minf.stbl.stsd.codecs, [video.entry()]);
         assert_eq!(moov.mvex.unwrap().trex.len(), 2);
+
+        let audio = AudioTrack::opus(None, 2).unwrap();
+        let bytes = header(&video, Some(&audio), 0, 0).unwrap();
+        let mut rest = &bytes[..];
+        Ftyp::decode(&mut rest).unwrap();
+        let moov = Moov::decode(&mut rest).unwrap();
+        assert!(moov.trak[0].edts.is_none());
+        let edit = &moov.trak[1]
+            .edts
+            .as_ref()
+            .unwrap()
+            .elst
+            .as_ref()
+            .unwrap()
+            .entries[0];
+        assert_eq!(edit.media_time, Some(312));
+        assert_eq!(moov.trak[1].mdia.minf.stbl.stsd.codecs, [audio.entry()]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a track is made of: codec, parameter sets and picture size, and its sample entry in the file.
 
 use mp4_atom::esds::{DecoderConfig, DecoderSpecific, EsDescriptor, SLConfig};
-use mp4_atom::{Atom, Audio, Avc1, Avcc, Codec, Esds, Hvc1, Hvcc, Mp4a, Visual};
+use mp4_atom::{Atom, Audio, Avc1, Avcc, Codec, Dops, Esds, Hvc1, Hvcc, Mp4a, Opus, Visual};
 
 /// Why caps cannot be recorded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -161,16 +161,29 @@ impl VideoTrack {
     }
 }
 
-/// An AAC track.
+/// Samples a second of every Opus track, whatever was encoded.
+const OPUS_RATE: u32 = 48_000;
+/// What encoders put before the first sample when they do not say it: 6.5 ms.
+const OPUS_PRE_SKIP: u16 = 312;
+/// Samples of an AAC packet.
+const AAC_SAMPLES: u32 = 1024;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Sound {
+    Aac { config: Vec<u8> },
+    Opus { head: Dops },
+}
+
+/// An audio track.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AudioTrack {
-    config: Vec<u8>,
+    sound: Sound,
     rate: u32,
     channels: u16,
 }
 
 impl AudioTrack {
-    /// The track of these caps; `codec_data` is an `AudioSpecificConfig`, `rate` is in Hz.
+    /// The track of AAC caps; `codec_data` is an `AudioSpecificConfig`, `rate` is in Hz.
     ///
     /// # Errors
     /// When the configuration is shorter than its two mandatory bytes, or rate or channels are out of range.
@@ -189,15 +202,65 @@ impl AudioTrack {
                 value: i64::from(rate),
             })?;
         Ok(Self {
-            config: codec_data.to_vec(),
+            sound: Sound::Aac {
+                config: codec_data.to_vec(),
+            },
             rate,
             channels: in_range("channel count", channels)?,
         })
     }
 
-    /// The codec in one word.
+    /// The track of Opus caps with one or two channels; `head` is the `OpusHead` packet, where the stream has one.
+    ///
+    /// # Errors
+    /// When the head is none, or there are more than two channels.
+    pub fn opus(head: Option<&[u8]>, channels: i32) -> Result<Self, TrackError> {
+        let head = head.map_or(Ok(None), |head| opus_head(head).map(Some))?;
+        let given = i32::from(head.as_ref().map_or(0, |head| head.output_channel_count));
+        let channels = if given > 0 { given } else { channels };
+        let stereo = u8::try_from(channels)
+            .ok()
+            .filter(|channels| (1..=2).contains(channels))
+            .ok_or(TrackError::OutOfRange {
+                what: "Opus channel count",
+                value: i64::from(channels),
+            })?;
+        let head = head.unwrap_or(Dops {
+            output_channel_count: stereo,
+            pre_skip: OPUS_PRE_SKIP,
+            input_sample_rate: OPUS_RATE,
+            output_gain: 0,
+            channel_mapping: None,
+        });
+        Ok(Self {
+            sound: Sound::Opus { head },
+            rate: OPUS_RATE,
+            channels: u16::from(stereo),
+        })
+    }
+
+    /// The codec in one word: `aac` or `opus`.
     pub const fn name(&self) -> &'static str {
-        "aac"
+        match self.sound {
+            Sound::Aac { .. } => "aac",
+            Sound::Opus { .. } => "opus",
+        }
+    }
+
+    /// How much of the first packet's sound comes before the moment of its time stamp, in samples.
+    pub const fn pre_skip(&self) -> u16 {
+        match &self.sound {
+            Sound::Aac { .. } => 0,
+            Sound::Opus { head } => head.pre_skip,
+        }
+    }
+
+    /// How long a packet lasts by what it says itself, in samples.
+    pub fn samples(&self, packet: &[u8]) -> u32 {
+        match self.sound {
+            Sound::Aac { .. } => AAC_SAMPLES,
+            Sound::Opus { .. } => opus_samples(packet),
+        }
     }
 
     /// Samples a second, which is the time scale of the track.
@@ -207,33 +270,105 @@ impl AudioTrack {
 
     /// The sample entry.
     pub fn entry(&self) -> Codec {
-        Codec::Mp4a(Mp4a {
-            audio: Audio {
-                data_reference_index: 1,
-                channel_count: self.channels,
-                sample_size: 16,
-                // The field has 16 bits; 0 sends readers to the time scale and the decoder configuration.
-                sample_rate: u16::try_from(self.rate).unwrap_or(0).into(),
-            },
-            esds: Esds {
-                es_desc: EsDescriptor {
-                    dec_config: DecoderConfig {
-                        object_type_indication: 0x40, // MPEG-4 audio
-                        stream_type: 5,               // audio stream
-                        dec_specific: Some(DecoderSpecific {
-                            raw: self.config.clone(),
-                            ..DecoderSpecific::default()
-                        }),
-                        ..DecoderConfig::default()
-                    },
-                    sl_config: SLConfig::default(),
-                    ..EsDescriptor::default()
-                },
-            },
-            btrt: None,
-            taic: None,
-        })
+        let audio = Audio {
+            data_reference_index: 1,
+            channel_count: self.channels,
+            sample_size: 16,
+            // The field has 16 bits; 0 sends readers to the time scale and the decoder configuration.
+            sample_rate: u16::try_from(self.rate).unwrap_or(0).into(),
+        };
+        match &self.sound {
+            Sound::Aac { config } => Codec::Mp4a(Mp4a {
+                audio,
+                esds: aac_descriptor(config.clone()),
+                btrt: None,
+                taic: None,
+            }),
+            Sound::Opus { head } => Codec::Opus(Opus {
+                audio,
+                dops: head.clone(),
+                btrt: None,
+            }),
+        }
     }
+}
+
+fn aac_descriptor(config: Vec<u8>) -> Esds {
+    Esds {
+        es_desc: EsDescriptor {
+            dec_config: DecoderConfig {
+                object_type_indication: 0x40, // MPEG-4 audio
+                stream_type: 5,               // audio stream
+                dec_specific: Some(DecoderSpecific {
+                    raw: config,
+                    ..DecoderSpecific::default()
+                }),
+                ..DecoderConfig::default()
+            },
+            sl_config: SLConfig::default(),
+            ..EsDescriptor::default()
+        },
+    }
+}
+
+/// The fields of an `OpusHead` packet (RFC 7845, 5.1) of mapping family 0.
+fn opus_head(head: &[u8]) -> Result<Dops, TrackError> {
+    let bad = |reason: &str| TrackError::CodecData {
+        codec: "opus",
+        reason: reason.to_owned(),
+    };
+    let fields = head
+        .strip_prefix(b"OpusHead")
+        .and_then(|fields| fields.first_chunk::<11>())
+        .ok_or_else(|| bad("it is no OpusHead"))?;
+    let &[
+        version,
+        channels,
+        skip_low,
+        skip_high,
+        r0,
+        r1,
+        r2,
+        r3,
+        gain_low,
+        gain_high,
+        family,
+    ] = fields;
+    if version >> 4 != 0 {
+        return Err(bad("it is of a version that is not known"));
+    }
+    if family != 0 {
+        return Err(bad(
+            "its channels are mapped; only mono and stereo are recorded",
+        ));
+    }
+    Ok(Dops {
+        output_channel_count: channels,
+        pre_skip: u16::from_le_bytes([skip_low, skip_high]),
+        input_sample_rate: u32::from_le_bytes([r0, r1, r2, r3]),
+        output_gain: i16::from_le_bytes([gain_low, gain_high]),
+        channel_mapping: None,
+    })
+}
+
+/// Samples of an Opus packet at 48 kHz (RFC 6716, 3.1).
+fn opus_samples(packet: &[u8]) -> u32 {
+    let Some(&first) = packet.first() else {
+        return 0;
+    };
+    let config = first >> 3;
+    let frame = match config {
+        0..=11 => [480, 960, 1920, 2880][usize::from(config % 4)],
+        12..=15 => [480, 960][usize::from(config % 2)],
+        _ => [120, 240, 480, 960][usize::from(config % 4)],
+    };
+    let frames = match first & 3 {
+        0 => 1,
+        1 | 2 => 2,
+        _ => u32::from(packet.get(1).map_or(0, |second| second & 0x3f)),
+    };
+    // No packet lasts longer than 120 ms.
+    (frame * frames).min(OPUS_RATE / 1000 * 120)
 }
 
 fn in_range(what: &'static str, value: i32) -> Result<u16, TrackError> {
@@ -265,6 +400,54 @@ pub(crate) mod tests {
         assert!(AudioTrack::aac(&[0x12], 48_000, 2).is_err());
         assert!(AudioTrack::aac(&[0x11, 0x90], 48_000, 2).is_ok());
         assert!(AudioTrack::aac(&[0x11, 0x90], 0, 2).is_err());
+    }
+
+    #[test]
+    fn opus_comes_with_or_without_its_head() {
+        const HEAD: &[u8] = b"OpusHead\x01\x01\x38\x01\x40\x1f\0\0\0\0\0";
+        let plain = AudioTrack::opus(None, 2).unwrap();
+        assert_eq!(
+            (plain.rate(), plain.pre_skip(), plain.name()),
+            (48_000, 312, "opus")
+        );
+        let track = AudioTrack::opus(Some(HEAD), 2).unwrap();
+        let Codec::Opus(entry) = track.entry() else {
+            panic!("it is Opus");
+        };
+        assert_eq!(entry.audio.channel_count, 1, "the head knows better");
+        assert_eq!(
+            (entry.dops.pre_skip, entry.dops.input_sample_rate),
+            (312, 8000)
+        );
+        let mapped = [&HEAD[..18], &[1]].concat();
+        for (head, channels) in [
+            (Some(&HEAD[..18]), 1),
+            (Some(&mapped), 1),
+            (None, 0),
+            (None, 6),
+        ] {
+            assert!(AudioTrack::opus(head, channels).is_err(), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn an_opus_packet_says_how_long_it_lasts() {
+        let track = AudioTrack::opus(None, 1).unwrap();
+        for (packet, samples) in [
+            (&[0x08][..], 960),
+            (&[0x18], 2880),
+            (&[0x78], 960),
+            (&[0x80], 120),
+            (&[0xf9], 1920),
+            (&[0xfb, 0x03], 2880),
+            (&[0x1b, 0x3f], 5760),
+            (&[0xfb], 0),
+            (&[], 0),
+        ] {
+            assert_eq!(track.samples(packet), samples, "{packet:?}");
+        }
+        let aac = AudioTrack::aac(&[0x11, 0x90], 48_000, 2).unwrap();
+        assert_eq!(aac.samples(&[]), 1024);
     }
 
     #[test]

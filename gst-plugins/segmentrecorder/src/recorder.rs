@@ -139,7 +139,8 @@ pub struct Recorder<D> {
     storage: Box<dyn Storage>,
     video: Option<Arc<VideoTrack>>,
     audio: Option<Arc<AudioTrack>>,
-    packets: VecDeque<Packet<D>>,
+    /// Sound that waits for its pictures, with the track it is of.
+    packets: VecDeque<(Arc<AudioTrack>, Packet<D>)>,
     packet_bytes: usize,
     timeline: Timeline,
     clock: MediaClock,
@@ -264,8 +265,6 @@ impl<D: AsRef<[u8]>> Recorder<D> {
     pub fn set_audio(&mut self, audio: Option<AudioTrack>) {
         if self.audio.as_deref() != audio.as_ref() {
             self.audio = audio.map(Arc::new);
-            self.packets.clear();
-            self.packet_bytes = 0;
             if self.segment.is_some() {
                 self.rotation.ask();
             }
@@ -286,24 +285,29 @@ impl<D: AsRef<[u8]>> Recorder<D> {
 
     /// Takes a packet of audio. Packets should come before the pictures they belong to.
     pub fn push_audio(&mut self, packet: Packet<D>) {
-        if self.audio.is_none() || self.config.mode == Mode::Off {
+        let Some(track) = self.audio.clone().filter(|_| self.config.mode != Mode::Off) else {
             return;
-        }
+        };
         self.packet_bytes += packet.data.as_ref().len();
-        self.packets.push_back(packet);
+        self.packets.push_back((track, packet));
         while self.packet_bytes > MAX_AUDIO.0 || self.packets.len() > MAX_AUDIO.1 {
             self.drop_packet();
         }
     }
 
-    fn drop_packet(&mut self) -> Option<Packet<D>> {
-        let packet = self.packets.pop_front()?;
+    fn drop_packet(&mut self) -> Option<(Arc<AudioTrack>, Packet<D>)> {
+        let (track, packet) = self.packets.pop_front()?;
         self.packet_bytes -= packet.data.as_ref().len();
-        Some(packet)
+        Some((track, packet))
+    }
+
+    fn has_packet_before(&self, pts_ns: u64) -> bool {
+        let first = self.packets.front();
+        first.is_some_and(|(_, packet)| packet.pts_ns < pts_ns)
     }
 
     fn drop_packets_before(&mut self, pts_ns: u64) {
-        while self.packets.front().is_some_and(|p| p.pts_ns < pts_ns) {
+        while self.has_packet_before(pts_ns) {
             self.drop_packet();
         }
     }

@@ -84,7 +84,7 @@ fn surface() {
         hash: gboolean = TRUE, in READY, Hash each file with BLAKE3 while writing
         stats: GstStructure = none, read only, Counters: pictures in, pictures dropped for whatever reason, bytes written, bytes in the ring, segments, gaps, write errors, slowest write in nanoseconds
         video Always: video/x-h264, stream-format=(string)avc, alignment=(string)au; video/x-h265, stream-format=(string)hvc1, alignment=(string)au
-        audio Request: audio/mpeg, mpegversion=(int)4, stream-format=(string)raw
+        audio Request: audio/mpeg, mpegversion=(int)4, stream-format=(string)raw; audio/x-opus, channel-mapping-family=(int)0; audio/x-mulaw; audio/x-alaw
     "#]].assert_eq(&text);
 }
 

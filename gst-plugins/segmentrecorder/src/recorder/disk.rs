@@ -24,8 +24,11 @@ impl<D: AsRef<[u8]>> Recorder<D> {
             fragment.end_pts_ns().saturating_add(AUDIO_TAIL_NS),
             |next| next.pts_ns,
         );
-        while self.packets.front().is_some_and(|p| p.pts_ns < until) {
-            fragment.audio.extend(self.drop_packet());
+        while self.has_packet_before(until) {
+            let packet = self.drop_packet();
+            // Sound of another kind waits for a file of its own, and the file for a key frame.
+            let heard = packet.filter(|(track, _)| segment.facts().audio.as_ref() == Some(track));
+            fragment.audio.extend(heard.map(|(_, packet)| packet));
         }
         let (first, before) = (!segment.has_fragments(), segment.len());
         let target = Target {

@@ -68,8 +68,12 @@ impl<D: AsRef<[u8]>> Recorder<D> {
         self.retry.reset();
         self.wall.media_jumped();
         self.packets
-            .retain(|packet| packet.pts_ns.abs_diff(stamp.pts_ns) < SOUND_REACH_NS);
-        self.packet_bytes = self.packets.iter().map(|p| p.data.as_ref().len()).sum();
+            .retain(|(_, packet)| packet.pts_ns.abs_diff(stamp.pts_ns) < SOUND_REACH_NS);
+        let sizes = self
+            .packets
+            .iter()
+            .map(|(_, packet)| packet.data.as_ref().len());
+        self.packet_bytes = sizes.sum();
     }
 
     /// Says what is missing between the file that just ended and this picture, where only the recorder can know.

@@ -22,9 +22,20 @@ pub(super) fn video() -> gst::Caps {
 
 /// Template caps of the audio pad.
 pub(super) fn audio() -> gst::Caps {
-    gst::Caps::builder("audio/mpeg")
-        .field("mpegversion", 4)
-        .field("stream-format", "raw")
+    gst::Caps::builder_full()
+        .structure(
+            gst::Structure::builder("audio/mpeg")
+                .field("mpegversion", 4)
+                .field("stream-format", "raw")
+                .build(),
+        )
+        .structure(
+            gst::Structure::builder("audio/x-opus")
+                .field("channel-mapping-family", 0)
+                .build(),
+        )
+        .structure(gst::Structure::new_empty("audio/x-mulaw"))
+        .structure(gst::Structure::new_empty("audio/x-alaw"))
         .build()
 }
 
@@ -45,9 +56,22 @@ pub(super) fn video_track(caps: &gst::CapsRef) -> Result<VideoTrack, String> {
 /// The track of fixed caps, or a sentence that says what is wrong with them.
 pub(super) fn audio_track(caps: &gst::CapsRef) -> Result<AudioTrack, String> {
     let structure = first(caps)?;
+    if structure.name() == "audio/x-opus" {
+        return opus_track(structure);
+    }
     let rate = field(structure, "rate")?;
     let channels = field(structure, "channels")?;
     with_codec_data(structure, |data| AudioTrack::aac(data, rate, channels))
+}
+
+/// Opus has a head where it was in a file or comes from an encoder, and none from the network.
+fn opus_track(structure: &gst::StructureRef) -> Result<AudioTrack, String> {
+    let channels = structure.get("channels").unwrap_or(2);
+    let headers = structure.get::<gst::Array>("streamheader").ok();
+    let head = headers.and_then(|headers| headers.first()?.get::<gst::Buffer>().ok());
+    let head = head.and_then(|head| head.into_mapped_buffer_readable().ok());
+    AudioTrack::opus(head.as_ref().map(|head| &head[..]), channels)
+        .map_err(|error| error.to_string())
 }
 
 fn first(caps: &gst::CapsRef) -> Result<&gst::StructureRef, String> {

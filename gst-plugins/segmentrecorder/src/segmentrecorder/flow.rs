@@ -1,6 +1,7 @@
 //! Buffers and events of the two pads: audio is put before the pictures it belongs to, by waiting for it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gst::prelude::*;
@@ -16,16 +17,10 @@ use nvr_mp4::track::AudioTrack;
 
 /// How long a picture waits for the audio that belongs before it.
 const AUDIO_PATIENCE: Duration = Duration::from_millis(500);
-/// How long audio that is ahead waits for pictures before the oldest of it is dropped.
-const VIDEO_PATIENCE: Duration = Duration::from_secs(10);
-/// How far audio may be ahead of the pictures, nanoseconds.
-const AUDIO_AHEAD_NS: i64 = 2_000_000_000;
-/// What an AAC packet lasts when it does not say it: 1024 samples.
-const AAC_SAMPLES: u64 = 1024;
 
 /// Something of the audio pad that waits for its pictures.
 pub(super) enum Sound {
-    Track(AudioTrack),
+    Track(Option<AudioTrack>),
     Packet {
         /// Running time, nanoseconds: the one time that two pads have in common.
         running_ns: i64,
@@ -36,7 +31,7 @@ pub(super) enum Sound {
 
 /// Audio in the time of the video pad.
 enum Heard {
-    Track(AudioTrack),
+    Track(Option<AudioTrack>),
     Packet(Packet<Data>),
 }
 
@@ -45,33 +40,36 @@ enum Heard {
 pub(super) struct Flow {
     pub counters: Counters,
     pub stopping: bool,
-    video: PadFlow,
-    audio: PadFlow,
-    waiting: VecDeque<Sound>,
-    audio_rate: u32,
+    pub video: PadFlow,
+    pub audio: PadFlow,
+    pub waiting: VecDeque<Sound>,
+    /// Absent before the caps; of sound that is left out there is none.
+    pub audio_track: Option<Option<Arc<AudioTrack>>>,
 }
 
 /// Where one pad is.
 #[derive(Debug, Default)]
-struct PadFlow {
-    flushing: bool,
-    eos: bool,
+pub(super) struct PadFlow {
+    pub flushing: bool,
+    pub eos: bool,
     /// Whether a stream has begun: a pad may be linked for audio that the camera does not have.
-    started: bool,
+    pub started: bool,
     /// Up to where data has come, running time in nanoseconds.
-    position_ns: Option<i64>,
+    pub position_ns: Option<i64>,
     /// What makes running time of a PTS, nanoseconds.
     shift_ns: i64,
     /// Whether the other pad has given up waiting for this one.
-    late: bool,
+    pub late: bool,
 }
 
 impl SegmentRecorder {
     pub(super) fn audio_linked(&self, linked: bool) {
         let mut flow = lock(&self.flow);
         flow.audio = PadFlow::default();
+        flow.audio_track = None;
         flow.waiting.clear();
         drop(flow);
+        *lock(&self.transcoder) = None;
         self.progress.notify_all();
         if !linked {
             self.with_recorder(|recorder| recorder.set_audio(None));
@@ -128,7 +126,8 @@ impl SegmentRecorder {
             }
             let audio = &flow.audio;
             let behind = audio.position_ns < position_ns;
-            if !linked || audio.eos || audio.flushing || audio.late || !behind {
+            let left_out = matches!(flow.audio_track, Some(None));
+            if !linked || left_out || audio.eos || audio.flushing || audio.late || !behind {
                 return Ok(flow.take_waiting());
             }
             let (again, timeout) = self
@@ -141,68 +140,6 @@ impl SegmentRecorder {
                 flow.audio.late = true;
             }
         }
-    }
-
-    pub(super) fn audio_buffer(
-        &self,
-        buffer: gst::Buffer,
-    ) -> Result<gst::FlowSuccess, gst::FlowError> {
-        let rate = u64::from(lock(&self.flow).audio_rate);
-        if rate == 0 {
-            return Err(gst::FlowError::NotNegotiated);
-        }
-        let Some(pts) = buffer.pts().or(buffer.dts()) else {
-            gst::log!(CAT, imp = self, "ignoring audio without a time stamp");
-            return Ok(gst::FlowSuccess::Ok);
-        };
-        let pts_ns = pts.nseconds();
-        let assumed = AAC_SAMPLES * 1_000_000_000 / rate;
-        let duration_ns = buffer.duration().map_or(assumed, gst::ClockTime::nseconds);
-        let Ok(data) = buffer.into_mapped_buffer_readable() else {
-            return Ok(gst::FlowSuccess::Ok);
-        };
-        let mut flow = lock(&self.flow);
-        let running_ns = flow.audio.running(pts_ns);
-        loop {
-            if flow.stopping || flow.audio.flushing {
-                return Err(gst::FlowError::Flushing);
-            }
-            if flow.audio.eos {
-                return Err(gst::FlowError::Eos);
-            }
-            let allowed = flow
-                .video
-                .position_ns
-                .unwrap_or(0)
-                .saturating_add(AUDIO_AHEAD_NS);
-            let ahead = running_ns > allowed && flow.waiting_ns(running_ns) > AUDIO_AHEAD_NS;
-            if !ahead || flow.video.eos {
-                break;
-            }
-            if flow.video.late {
-                flow.waiting.pop_front();
-                break;
-            }
-            let (again, timeout) = self
-                .progress
-                .wait_timeout(flow, VIDEO_PATIENCE)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            flow = again;
-            if timeout.timed_out() {
-                gst::info!(CAT, imp = self, "video is late, dropping the oldest audio");
-                flow.video.late = true;
-            }
-        }
-        flow.waiting.push_back(Sound::Packet {
-            running_ns,
-            duration_ns,
-            data,
-        });
-        flow.audio.position_ns = Some(running_ns.saturating_add_unsigned(duration_ns));
-        flow.audio.late = false;
-        drop(flow);
-        self.progress.notify_all();
-        Ok(gst::FlowSuccess::Ok)
     }
 
     pub(super) fn video_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
@@ -240,49 +177,8 @@ impl SegmentRecorder {
         true
     }
 
-    pub(super) fn audio_event(&self, pad: &gst::Pad, event: gst::Event) -> bool {
-        use gst::EventView;
-        gst::debug!(CAT, obj = pad, "{event:?}");
-        match event.view() {
-            EventView::Caps(caps) => match caps::audio_track(caps.caps()) {
-                Ok(track) => {
-                    let mut flow = lock(&self.flow);
-                    flow.audio_rate = track.rate();
-                    flow.waiting.push_back(Sound::Track(track));
-                }
-                Err(reason) => return self.refuse(&reason),
-            },
-            EventView::Gap(gap) => {
-                let (start, duration) = gap.get();
-                let end = start.saturating_add(duration.unwrap_or_default());
-                self.flush(|flow| {
-                    flow.audio.position_ns = Some(flow.audio.running(end.nseconds()));
-                });
-            }
-            EventView::StreamStart(_) => {
-                let mut flow = lock(&self.flow);
-                (flow.audio.eos, flow.audio.started) = (false, true);
-            }
-            EventView::FlushStart(_) => self.flush(|flow| flow.audio.flushing = true),
-            EventView::FlushStop(_) => self.flush(|flow| {
-                flow.audio = PadFlow::default();
-                flow.waiting
-                    .retain(|sound| matches!(sound, Sound::Track(_)));
-            }),
-            EventView::Eos(_) => {
-                self.flush(|flow| flow.audio.eos = true);
-                self.end_if_all_ended(event.seqnum());
-            }
-            EventView::Segment(segment) => {
-                return self.set_segment(segment.segment(), |flow| &mut flow.audio);
-            }
-            _ => return gst::Pad::event_default(pad, Some(&*self.obj()), event),
-        }
-        true
-    }
-
     /// Changes where a pad is and wakes whoever waits for it.
-    fn flush(&self, change: impl FnOnce(&mut Flow)) {
+    pub(super) fn flush(&self, change: impl FnOnce(&mut Flow)) {
         change(&mut lock(&self.flow));
         self.progress.notify_all();
     }
@@ -292,7 +188,7 @@ impl SegmentRecorder {
         false
     }
 
-    fn set_segment(
+    pub(super) fn set_segment(
         &self,
         segment: &gst::Segment,
         pad: impl FnOnce(&mut Flow) -> &mut PadFlow,
@@ -310,7 +206,7 @@ impl SegmentRecorder {
     }
 
     /// Closes the file and says so once no pad has anything more.
-    fn end_if_all_ended(&self, seqnum: gst::Seqnum) {
+    pub(super) fn end_if_all_ended(&self, seqnum: gst::Seqnum) {
         let linked = lock(&self.audio_pad).is_some();
         let flow = lock(&self.flow);
         let silent = !linked || !flow.audio.started;
@@ -332,7 +228,7 @@ impl SegmentRecorder {
 
 impl Flow {
     /// How much audio waits, up to `running_ns`.
-    fn waiting_ns(&self, running_ns: i64) -> i64 {
+    pub fn waiting_ns(&self, running_ns: i64) -> i64 {
         let first = self.waiting.iter().find_map(|sound| match sound {
             Sound::Packet { running_ns, .. } => Some(*running_ns),
             Sound::Track(_) => None,
@@ -361,7 +257,7 @@ impl Flow {
 }
 
 impl PadFlow {
-    fn running(&self, pts_ns: u64) -> i64 {
+    pub fn running(&self, pts_ns: u64) -> i64 {
         i64::try_from(pts_ns)
             .unwrap_or(i64::MAX)
             .saturating_add(self.shift_ns)
@@ -371,7 +267,7 @@ impl PadFlow {
 fn push_heard(recorder: &mut Recorder<Data>, heard: Vec<Heard>) {
     for heard in heard {
         match heard {
-            Heard::Track(track) => recorder.set_audio(Some(track)),
+            Heard::Track(track) => recorder.set_audio(track),
             Heard::Packet(packet) => recorder.push_audio(packet),
         }
     }

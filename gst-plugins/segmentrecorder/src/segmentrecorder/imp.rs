@@ -1,6 +1,6 @@
 //! Glue: properties, pads and states around [`crate::recorder`].
 
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use gst::glib;
 use gst::prelude::*;
@@ -10,6 +10,7 @@ use nvr_contract::stats;
 use super::flow::Flow;
 use super::outbox::{Mail, Outbox};
 use super::settings::{DEFAULTS, Settings, Wish};
+use super::transcode::Transcoder;
 use super::{Mode, Sync, caps};
 use crate::recorder::Recorder;
 use crate::writer::Disk;
@@ -90,6 +91,7 @@ pub struct SegmentRecorder {
     pub(super) outbox: Outbox,
     pub(super) video_pad: gst::Pad,
     pub(super) audio_pad: Mutex<Option<gst::Pad>>,
+    pub(super) transcoder: Mutex<Option<Arc<Transcoder>>>,
 }
 
 /// Takes a lock; a thread that panicked with it has been reported as an element error already.
@@ -215,6 +217,7 @@ impl SegmentRecorder {
         self.write_waiting_audio();
         self.with_recorder(Recorder::finish);
         *lock(&self.recorder) = None;
+        *lock(&self.transcoder) = None;
     }
 }
 
@@ -246,6 +249,7 @@ impl ObjectSubclass for SegmentRecorder {
             outbox: Outbox::default(),
             video_pad,
             audio_pad: Mutex::default(),
+            transcoder: Mutex::default(),
         }
     }
 }

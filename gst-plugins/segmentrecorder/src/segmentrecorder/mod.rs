@@ -1,6 +1,6 @@
 //! # segmentrecorder
 //!
-//! Writes one camera's encoded video, and its AAC audio if there is any, into fragmented MP4 files of about
+//! Writes one camera's encoded video, and its audio if there is any, into fragmented MP4 files of about
 //! `segment-duration` below `location`, without losing or doubling a picture where one file ends and the next
 //! begins. A fragment of at most `fragment-duration` reaches its file whole by one write, so whatever kills the
 //! process, everything but the open fragment is on disk and playable.
@@ -8,6 +8,13 @@
 //! Upstream it needs H.264 as `avc` or H.265 as `hvc1`, with DTS where there are B-frames (`h264parse` and
 //! `h265parse` convert; `h264timestamper` adds DTS), and, for true wall times, the sticky event of
 //! [`nvr_contract::wallclock::WallClock`]; without it the system clock at the first picture counts.
+//!
+//! Audio is recorded as it is where it is AAC or Opus (mono or stereo). G.711 (`audio/x-mulaw`, `audio/x-alaw`) is
+//! made into Opus by the thread that brings it, because players do not find it in MP4 files; that needs `mulawdec`
+//! or `alawdec` (plugins-good), `audioconvert`, `audioresample` and `opusenc` (plugins-base). Without them, or with
+//! other audio, there is one warning, and video is recorded alone. Audio that comes or changes while a file is open
+//! begins another at the next key frame. A picture waits for its audio for half a second at most, and not at all
+//! for audio that stays behind.
 //!
 //! In the mode `event` it writes only what the action signals ask for: `start` until `stop`, or a `trigger`, with
 //! `pre-roll` before and `post-roll` after, outwards to key frames. The last groups of pictures are kept in memory
@@ -45,6 +52,10 @@ mod imp;
 mod outbox;
 
 mod settings;
+
+mod sound;
+
+mod transcode;
 
 glib::wrapper! {
     /// The element.

@@ -92,7 +92,7 @@ pub const H264: &str = "x264enc key-int-max=12 bframes=0 option-string=scenecut=
 pub const H264_B: &str = "x264enc key-int-max=12 bframes=2 b-adapt=false option-string=scenecut=0 ! h264parse ! video/x-h264,stream-format=avc,alignment=au";
 pub const H265: &str = "x265enc key-int-max=12 option-string=bframes=2:open-gop=0:scenecut=0:log-level=none ! h265parse ! video/x-h265,stream-format=hvc1,alignment=au";
 
-fn pull(pipeline: &gst::Pipeline) -> Vec<gst::Sample> {
+pub fn pull(pipeline: &gst::Pipeline) -> Vec<gst::Sample> {
     let sink: gst_app::AppSink = pipeline.by_name("out").unwrap().downcast().unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
     let mut samples = Vec::new();
