@@ -2,24 +2,44 @@
 
 use std::time::Duration;
 
-/// The first wait, before jitter.
-const FIRST: Duration = Duration::from_secs(1);
-/// The longest wait, before jitter.
-const LONGEST: Duration = Duration::from_secs(30);
+/// Doublings of the first wait that a source which brings pictures, but soon breaks off again, has to bear.
+const SHORT_LIVED: u32 = 2;
+
+/// The shortest and the longest wait, before jitter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// After the first failure.
+    pub first: Duration,
+    /// However many there were.
+    pub longest: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(30),
+        }
+    }
+}
 
 /// A sequence of waits that belongs to one camera.
 #[derive(Debug, Clone)]
 pub struct Backoff {
+    waits: Waits,
     random: SplitMix,
     attempts: u32,
+    refusals: u32,
 }
 
 impl Backoff {
     /// A sequence that begins at the first wait; equal seeds give equal waits.
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, waits: Waits) -> Self {
         Self {
+            waits,
             random: SplitMix(seed),
             attempts: 0,
+            refusals: 0,
         }
     }
 
@@ -30,16 +50,37 @@ impl Backoff {
 
     /// Counts a failed attempt and says how long to wait: 75 % to 125 % of 1, 2, 4, 8, 16, 30, 30 … seconds.
     pub fn failed(&mut self) -> Duration {
-        let doubled = FIRST * (1 << self.attempts.min(5));
+        let doubled = self.waits.first.saturating_mul(1 << self.attempts.min(16));
+        self.refusals = 0;
+        self.spread(doubled.min(self.waits.longest))
+    }
+
+    /// The same after credentials were refused: only the first time soon, because a stale nonce looks like that, and
+    /// cameras lock out who asks often.
+    pub fn refused(&mut self) -> Duration {
+        let wait = match self.refusals {
+            0 => self.waits.first,
+            _ => self.waits.longest,
+        };
+        self.refusals = self.refusals.saturating_add(1);
+        self.spread(wait)
+    }
+
+    fn spread(&mut self, wait: Duration) -> Duration {
         self.attempts = self.attempts.saturating_add(1);
         // 0..=500 thousandths above 750: integers, so that a seed means the same on every machine.
         let spread = u32::try_from(self.random.next() % 501).expect("at most 500");
-        doubled.min(LONGEST) * (750 + spread) / 1000
+        wait * (750 + spread) / 1000
     }
 
-    /// Pictures came: the next failure starts over.
+    /// A healthy connection ended: the next failure starts over.
     pub fn succeeded(&mut self) {
-        self.attempts = 0;
+        (self.attempts, self.refusals) = (0, 0);
+    }
+
+    /// Pictures came, but not for long: waits stay short, for each connection is worth something, and do not start over.
+    pub fn flapped(&mut self) {
+        (self.attempts, self.refusals) = (self.attempts.min(SHORT_LIVED), 0);
     }
 }
 
@@ -64,7 +105,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_thirty_seconds_within_a_quarter() {
-        let mut backoff = Backoff::new(1);
+        let mut backoff = Backoff::new(1, Waits::default());
         for seconds in [1_u64, 2, 4, 8, 16, 30, 30, 30] {
             let wait = backoff.failed();
             let nominal = Duration::from_secs(seconds);
@@ -79,9 +120,32 @@ mod tests {
     }
 
     #[test]
+    fn refused_credentials_are_tried_once_soon_and_then_seldom() {
+        let mut backoff = Backoff::new(5, Waits::default());
+        assert!(backoff.refused() < Duration::from_secs(2));
+        for _ in 0..3 {
+            assert!(backoff.refused() > Duration::from_secs(20));
+        }
+        assert_eq!(backoff.attempts(), 4);
+        backoff.succeeded();
+        assert!(backoff.refused() < Duration::from_secs(2));
+    }
+
+    #[test]
+    fn connections_that_break_off_soon_are_renewed_soon() {
+        let mut backoff = Backoff::new(6, Waits::default());
+        for n in 0..10 {
+            backoff.flapped();
+            let wait = backoff.failed();
+            assert!(wait < Duration::from_secs(6), "{wait:?}");
+            assert!(n < 3 || wait >= Duration::from_secs(3), "{wait:?}");
+        }
+    }
+
+    #[test]
     fn seeds_decide_and_differ() {
         let waits = |seed| {
-            let mut backoff = Backoff::new(seed);
+            let mut backoff = Backoff::new(seed, Waits::default());
             (0..6).map(|_| backoff.failed()).collect::<Vec<_>>()
         };
         assert_eq!(waits(7), waits(7));
@@ -90,7 +154,7 @@ mod tests {
 
     #[test]
     fn never_overflows() {
-        let mut backoff = Backoff::new(3);
+        let mut backoff = Backoff::new(3, Waits::default());
         backoff.attempts = u32::MAX;
         assert!(backoff.failed() <= Duration::from_millis(37_500));
         assert_eq!(backoff.attempts(), u32::MAX);

@@ -3,12 +3,15 @@
 pub mod scene;
 pub mod uri;
 
+mod anchor;
 mod backend;
 mod backoff;
 mod camerasrc;
 mod container;
+mod depacketize;
 mod gate;
 mod net;
+mod order_hint;
 mod packet;
 mod queue;
 mod reorder;

@@ -30,6 +30,8 @@ pub struct Packet {
     pub duration: Option<i64>,
     /// Whether decoding can begin here.
     pub key: bool,
+    /// It is a picture that refers to a later one, so it comes out of order.
+    pub reordered: bool,
     /// Parts of it were lost on the way.
     pub corrupted: bool,
     /// When it came from the network, `None` when it lay ready.
@@ -86,6 +88,8 @@ impl Failure {
 pub enum Item {
     /// A packet.
     Packet(Packet),
+    /// A word to whoever set the camera up; nothing is lost by it.
+    Note(String),
     /// Packets were left out for want of space; the next one of video is a key frame.
     Gap,
     /// The file begins again from its first picture.

@@ -92,6 +92,13 @@ impl Queue {
         self.add(inner, Item::Packet(packet))
     }
 
+    /// Leaves a picture out that never became one, and all up to the next key frame.
+    pub fn leave_out(&self) {
+        let mut inner = self.lock();
+        inner.leaving_out = true;
+        inner.left_out += 1;
+    }
+
     /// Adds what is not a packet; there is always space for it.
     ///
     /// # Errors
@@ -212,6 +219,7 @@ mod tests {
             dts: None,
             duration: None,
             key,
+            reordered: false,
             corrupted: false,
             arrival: None,
         }
@@ -261,6 +269,18 @@ mod tests {
         queue.offer(packet(Stream::Video, true, 7)).unwrap();
         assert_eq!(queue.left_out(), 5);
         assert_eq!(drain(&queue), ["1", "gap", "7"]);
+    }
+
+    #[test]
+    fn a_picture_that_never_was_counts_as_left_out() {
+        let queue = queue(10, 1000);
+        queue.offer(packet(Stream::Video, true, 1)).unwrap();
+        queue.leave_out();
+        for n in 2..5 {
+            queue.offer(packet(Stream::Video, n == 4, n)).unwrap();
+        }
+        assert_eq!(queue.left_out(), 3);
+        assert_eq!(drain(&queue), ["1", "gap", "4"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Decoding times for pictures that come in decoding order with presentation times only.
 //!
 //! Without B pictures both are the same. With them a picture is decoded when the n-th earlier one is shown, n being
-//! how many pictures overtake; n is not known beforehand and is learnt from the stream.
+//! how many pictures overtake. Most streams say n; where they do not, it is learnt from their pictures.
 
 /// More pictures than this never overtake one: H.264 and H.265 allow 16.
 const DEEPEST: usize = 16;
@@ -21,6 +21,8 @@ pub enum Order {
 #[derive(Debug, Default)]
 pub struct Reorder {
     depth: usize,
+    /// The depth is the stream's own word and not learnt.
+    declared: bool,
     /// Sorted; at most `depth` of them wait for their turn.
     waiting: Vec<i64>,
     /// The last presentation times in the order they came.
@@ -36,18 +38,43 @@ impl Reorder {
     pub fn restart(&mut self) {
         *self = Self {
             depth: self.depth,
+            declared: self.declared,
             ..Self::default()
         };
     }
 
+    /// Takes the stream's word for the depth, `None` where it gives none; decoding begins anew where it is another.
+    pub fn declare(&mut self, depth: Option<usize>) {
+        let new = depth.unwrap_or(0).min(DEEPEST);
+        if new != self.depth {
+            self.restart();
+        }
+        (self.depth, self.declared) = (new, depth.is_some());
+    }
+
+    /// Whether one of the last pictures has this presentation time.
+    pub fn has_seen(&self, pts: i64) -> bool {
+        self.recent.contains(&pts)
+    }
+
+    /// How many pictures overtake one, as far as is known.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
     /// Looks at a picture that is not sent, to learn the depth.
     pub fn learn(&mut self, pts: i64) {
-        let overtaken = self.recent.iter().filter(|other| **other > pts).count();
-        self.depth = self.depth.max(overtaken);
+        if !self.declared {
+            self.depth = self.depth.max(self.overtaken(pts));
+        }
         if self.recent.len() == DEEPEST {
             self.recent.remove(0);
         }
         self.recent.push(pts);
+    }
+
+    fn overtaken(&self, pts: i64) -> usize {
+        self.recent.iter().filter(|other| **other > pts).count()
     }
 
     /// The decoding time of the next picture; `nominal` is what a picture lasts.
@@ -73,6 +100,9 @@ impl Reorder {
             start - missing * nominal
         };
         if dts > pts || self.last.is_some_and(|last| pts < last) {
+            // Whatever the stream says of itself, this is what it does.
+            self.declared = false;
+            self.depth = self.depth.max(self.overtaken(pts));
             return Order::TooDeep;
         }
         self.last = Some(dts);
@@ -108,6 +138,25 @@ mod tests {
         let orders = run(&mut reorder, &group);
         let expected = [-2, -1, 0, 1, 2, 3, 4, 5, 6].map(|n| Order::Decode(n * F));
         assert_eq!(orders, expected);
+    }
+
+    #[test]
+    fn a_declared_depth_holds_from_the_first_picture_on() {
+        let mut reorder = Reorder::default();
+        reorder.declare(Some(2));
+        let orders = run(&mut reorder, &[0, 4, 2, 1, 3, 8, 6, 5, 7]);
+        let expected = [-2, -1, 0, 1, 2, 3, 4, 5, 6].map(|n| Order::Decode(n * F));
+        assert_eq!(orders, expected);
+    }
+
+    #[test]
+    fn a_false_word_is_not_believed_twice() {
+        let mut reorder = Reorder::default();
+        reorder.declare(Some(0));
+        let group = [0, 3, 1, 2, 6, 4, 5];
+        assert!(run(&mut reorder, &group).contains(&Order::TooDeep));
+        reorder.restart();
+        assert!(!run(&mut reorder, &group).contains(&Order::TooDeep));
     }
 
     #[test]

@@ -14,8 +14,16 @@ const AHEAD: i64 = 3 * SECOND;
 const LATE: i64 = 10 * SECOND;
 /// A paced source that falls behind by this much goes on from now.
 const BEHIND: i64 = 2 * SECOND;
-/// A step back longer than this is a new zero; shorter ones are reordering or jitter.
+/// A step back longer than this is a new zero of a source that is not live; shorter ones are reordering.
 const BACK: i64 = SECOND;
+/// A live source's step of more than this is no distance: its clock was set.
+const JUMP: i64 = 10 * SECOND;
+/// How far behind the one before a picture is put that has no time stamp to go by and comes early.
+const EARLY: i64 = SECOND / 100;
+/// Sound that comes at most this far from where the pictures' time puts it shares their time.
+const IN_STEP: i64 = SECOND;
+/// Nobody waits longer than this for sound.
+const SOUNDLESS: i64 = 2 * SECOND;
 /// A step forward longer than this in a recording is damage, not a pause.
 const LEAP: i64 = 24 * 3600 * SECOND;
 /// A picture is decoded at most this long before it is shown.
@@ -51,6 +59,8 @@ pub struct Stamp {
     pub arrival: i64,
     /// Whether decoding can begin here.
     pub key: bool,
+    /// It refers to a later picture, so it comes out of order.
+    pub reordered: bool,
 }
 
 /// Output times of one packet.
@@ -88,12 +98,28 @@ pub struct Timeline {
     discont: bool,
     reorder: Reorder,
     nominal: i64,
+    /// What is added to the source's times to mend its jumps.
+    mended: i64,
     last_src: Option<i64>,
+    last_src_pts: Option<i64>,
     last_dts: Option<i64>,
     end: i64,
-    audio_end: i64,
-    audio_discont: bool,
     drift: Drift,
+    /// What following the camera's clock has moved the offset by since it was tied.
+    followed: i64,
+    sound: Sound,
+}
+
+/// Where sound stands on the same line.
+#[derive(Debug, Default)]
+struct Sound {
+    /// What is added to its source times, and whether `followed` goes on top.
+    offset: Option<(i64, bool)>,
+    last_src: Option<i64>,
+    drift: Drift,
+    started: bool,
+    end: i64,
+    discont: bool,
 }
 
 impl Timeline {
@@ -106,13 +132,23 @@ impl Timeline {
             discont: true,
             reorder: Reorder::default(),
             nominal: DURATION,
+            mended: 0,
             last_src: None,
+            last_src_pts: None,
             last_dts: None,
             end: 0,
-            audio_end: 0,
-            audio_discont: true,
             drift: Drift::default(),
+            followed: 0,
+            sound: Sound {
+                discont: true,
+                ..Sound::default()
+            },
         }
+    }
+
+    /// How many pictures may overtake one by the stream's own word, `None` where it does not say.
+    pub fn declare_depth(&mut self, depth: Option<usize>) {
+        self.reorder.declare(depth);
     }
 
     /// What a picture lasts by the stream's own word; ignored where it makes no sense.
@@ -153,26 +189,37 @@ impl Timeline {
     pub fn gap(&mut self) {
         self.need_key = true;
         self.discont = true;
-        self.audio_discont = true;
+        self.sound.discont = true;
         self.reorder.restart();
     }
 
     fn loosen(&mut self, why: Loose) {
         self.offset = Err(why);
-        self.last_src = None;
+        (self.last_src, self.last_src_pts) = (None, None);
+        (self.mended, self.followed) = (0, 0);
         self.reorder.restart();
         self.drift = Drift::default();
+        (self.sound.offset, self.sound.last_src) = (None, None);
+        self.sound.drift = Drift::default();
+        self.sound.discont = true;
     }
 
     /// Output times of a picture, `None` when it cannot be shown: it waits for a key frame.
     pub fn video(&mut self, stamp: Stamp) -> Option<Mapped> {
         if self.need_key && !stamp.key {
             if let Some(pts) = stamp.pts {
-                self.reorder.learn(pts);
+                self.reorder.learn(pts.saturating_add(self.mended));
             }
             return None;
         }
         let pts = self.source_pts(stamp);
+        let pts = match self.place_by_arrival(stamp, pts) {
+            Some(placed) => {
+                self.discont = true;
+                placed
+            }
+            None => pts,
+        };
         if self.jumped_back(stamp, pts) {
             self.loosen(Loose::Anew);
             self.discont = true;
@@ -192,6 +239,7 @@ impl Timeline {
             }
         };
         self.need_key = false;
+        self.last_src_pts = Some(pts);
         let leap = self
             .last_src
             .replace(dts)
@@ -215,34 +263,118 @@ impl Timeline {
 
     /// Output times of a piece of sound, `None` before the first picture and where it overlaps what went out.
     pub fn audio(&mut self, stamp: Stamp) -> Option<Mapped> {
-        let offset = self.offset.ok().filter(|_| !self.need_key)?;
-        let pts = stamp.pts?.saturating_add(offset);
+        let source = stamp.pts?;
+        let offset = self.sound_offset(stamp, source)?;
+        let pts = source.saturating_add(offset);
         let duration = stamp.duration.unwrap_or(0).clamp(0, SECOND);
         // Two milliseconds of overlap are rounding.
-        if pts < 0 || pts + 2_000_000 < self.audio_end {
+        if pts < 0 || pts.saturating_add(2_000_000) < self.sound.end {
             return None;
         }
-        let pts = pts.max(self.audio_end);
-        let gap = pts - self.audio_end > SECOND / 10;
-        self.audio_end = pts + duration.max(1);
+        let pts = pts.max(self.sound.end);
+        let gap = pts - self.sound.end > SECOND / 10;
+        self.sound.started = true;
+        self.sound.end = pts.saturating_add(duration.max(1));
         Some(Mapped {
             pts: unsigned(pts),
             dts: unsigned(pts),
             duration: unsigned(duration),
-            discont: std::mem::take(&mut self.audio_discont) | gap,
+            discont: std::mem::take(&mut self.sound.discont) | gap,
             anchored: false,
         })
     }
 
+    /// Sound that did not come and that nobody should wait for any longer: where it begins and how long it lasts.
+    pub fn missing_sound(&mut self) -> Option<(u64, u64)> {
+        let now = self.last_dts.filter(|_| self.sound.started)?;
+        let start = self.sound.end;
+        if now.saturating_sub(start) <= SOUNDLESS {
+            return None;
+        }
+        // What comes late, but not too late, still has its place.
+        self.sound.end = now - SOUNDLESS / 2;
+        self.sound.discont = true;
+        Some((unsigned(start), unsigned(self.sound.end - start)))
+    }
+
+    /// What to add to a time of the sound; live sound that is out of step is tied by its own arrival.
+    fn sound_offset(&mut self, stamp: Stamp, source: i64) -> Option<i64> {
+        let pictures = self.offset.ok()?;
+        if self.pace != Pace::Live {
+            return Some(pictures.saturating_add(self.mended));
+        }
+        let step = self
+            .sound
+            .last_src
+            .replace(source)
+            .map(|last| source.saturating_sub(last));
+        let (offset, shared) = match self.sound.offset {
+            Some(known) if step.is_none_or(|step| (1..=JUMP).contains(&step)) => known,
+            Some(_) => (self.sound_by_arrival(stamp, source), false),
+            // Times of both streams count from the same zero where the camera says so; it may be wrong.
+            None => (pictures.saturating_add(self.mended) - self.followed, true),
+        };
+        let mut offset = match shared {
+            true => offset.saturating_add(self.followed),
+            false => offset,
+        };
+        let late = stamp.arrival.saturating_sub(source.saturating_add(offset));
+        let bounds = match self.sound.offset {
+            None => -IN_STEP..=IN_STEP,
+            Some(_) => -AHEAD..=LATE,
+        };
+        if !bounds.contains(&late) {
+            offset = self.sound_by_arrival(stamp, source);
+            self.sound.offset = Some((offset, false));
+        } else if shared {
+            self.sound.offset = Some((offset - self.followed, true));
+        } else {
+            offset = offset.saturating_add(self.sound.drift.correction(stamp.arrival, late));
+            self.sound.offset = Some((offset, false));
+        }
+        Some(offset)
+    }
+
+    fn sound_by_arrival(&mut self, stamp: Stamp, source: i64) -> i64 {
+        self.sound.discont = true;
+        self.sound.drift = Drift::default();
+        stamp.arrival.max(self.sound.end).saturating_sub(source)
+    }
+
     fn source_pts(&self, stamp: Stamp) -> i64 {
         if let Some(pts) = stamp.pts.or(stamp.dts) {
-            return pts;
+            return pts.saturating_add(self.mended);
         }
         match (self.pace, self.offset, self.last_src) {
             (Pace::Live, Ok(offset), _) => stamp.arrival - offset,
             (_, _, Some(last)) => last + self.nominal,
             _ => 0,
         }
+    }
+
+    /// Where a live picture belongs whose time stamp repeats, goes back or leaps: `None` where the stamp is in order.
+    ///
+    /// The pictures after it count from there.
+    fn place_by_arrival(&mut self, stamp: Stamp, pts: i64) -> Option<i64> {
+        let (Pace::Live, Ok(offset), None) = (self.pace, self.offset, stamp.dts) else {
+            return None;
+        };
+        let step = pts.saturating_sub(self.last_src_pts?);
+        let in_order = match self.reorder.depth() {
+            _ if stamp.reordered => true,
+            0 => step > 0,
+            _ => self.last_src.is_none_or(|last| pts > last) && !self.reorder.has_seen(pts),
+        };
+        if in_order && (-JUMP..=JUMP).contains(&step) {
+            return None;
+        }
+        let depth = i64::try_from(self.reorder.depth()).expect("at most sixteen");
+        let arrival = stamp.arrival.saturating_sub(offset);
+        // Never before what went out: a picture that comes early waits for its turn.
+        let floor = self.last_src?.saturating_add(EARLY);
+        let placed = arrival.max(floor).saturating_add(depth * self.nominal);
+        self.mended = self.mended.saturating_add(placed.saturating_sub(pts));
+        Some(placed)
     }
 
     /// Whether the source's time has a new zero: a key frame is never shown before what was decoded before it.
@@ -263,7 +395,9 @@ impl Timeline {
             };
             if !slipped {
                 if self.pace == Pace::Live {
-                    self.offset = Ok(offset + self.drift.correction(arrival, late));
+                    let step = self.drift.correction(arrival, late);
+                    self.offset = Ok(offset + step);
+                    self.followed += step;
                 }
                 return false;
             }

@@ -80,23 +80,66 @@ fn loops_go_on_at_the_end_of_the_last_picture() {
 }
 
 #[test]
-fn clocks_that_jump_are_tied_anew() {
-    for jump in [3_600_000, -3_600_000, -1500, 20_000] {
+fn stamps_that_are_no_distance_are_placed_by_arrival() {
+    // Far ahead, far back, a little back, the same again, and more ahead of its arrival than a clock may drift.
+    for (jump, key) in [
+        (3_600_000, true),
+        (3_600_000, false),
+        (-3_600_000, false),
+        (-1500, true),
+        (-80, false),
+        (-40, false),
+        (20_000, false),
+        (5000, false),
+    ] {
         let mut line = Timeline::new(Pace::Live);
+        line.declare_depth(Some(0));
         for n in 0..50 {
             line.video(picture(10_000 + n * 40, n * 40, n % 25 == 0))
                 .unwrap();
         }
-        let after = line
-            .video(picture(12_000 + jump, 2000, true))
-            .expect("a key frame");
-        assert!(after.discont && after.anchored, "{jump}");
-        assert!(
-            (2000..2041).contains(&pts_ms(after)),
-            "{jump}: {}",
-            pts_ms(after)
-        );
+        let after = line.video(picture(12_000 + jump, 2005, key)).unwrap();
+        assert!(after.discont, "{jump}");
+        assert_eq!(pts_ms(after), 2005, "{jump}");
+        // The pictures after it count from it.
+        let next = line.video(picture(12_040 + jump, 2050, false)).unwrap();
+        assert_eq!((pts_ms(next), next.discont), (2045, false), "{jump}");
     }
+}
+
+#[test]
+fn reordered_pictures_may_jump_too() {
+    let mut line = Timeline::new(Pace::Live);
+    line.declare_rate(25, 1);
+    line.declare_depth(Some(1));
+    let mut out = Vec::new();
+    let mut jump = 0;
+    for group in 0..20_i64 {
+        for (at, n) in [0, 3, 1, 2].into_iter().enumerate() {
+            if group == 10 && at == 0 {
+                jump = 3_600_000;
+            }
+            let decoded = group * 4 + i64::try_from(at).unwrap();
+            let mut stamp = picture(
+                (group * 4 + n) * 40 + jump,
+                decoded * 40,
+                group == 0 && at == 0,
+            );
+            stamp.reordered = n == 1 || n == 2;
+            out.push(line.video(stamp).expect("every picture"));
+        }
+    }
+    assert!(out.windows(2).all(|pair| pair[0].dts < pair[1].dts));
+    assert_eq!(out.iter().filter(|mapped| mapped.discont).count(), 2);
+    let mut shown: Vec<u64> = out.iter().map(|mapped| mapped.pts).collect();
+    shown.sort_unstable();
+    let apart = |pair: &[u64]| (pair[1] - pair[0]) / 1_000_000;
+    assert!(
+        shown
+            .windows(2)
+            .all(|pair| (20..=80).contains(&apart(pair))),
+        "{shown:?}"
+    );
 }
 
 #[test]
@@ -153,7 +196,9 @@ fn reordered_pictures_get_decoding_times() {
         for (at, n) in [0, 3, 1, 2, 6, 4, 5].into_iter().enumerate() {
             let frame = group * 7 + n;
             let decoded = group * 7 + i64::try_from(at).unwrap();
-            out.extend(line.video(picture(frame * 40, decoded * 40, at == 0)));
+            let mut stamp = picture(frame * 40, decoded * 40, at == 0);
+            stamp.reordered = [1, 2, 4, 5].contains(&n);
+            out.extend(line.video(stamp));
         }
     }
     // One group teaches the depth, all later ones are whole.
@@ -173,6 +218,7 @@ fn sound_keeps_its_distance_to_the_pictures() {
     let sound = |ms: i64| Stamp {
         pts: Some(ms * MS),
         duration: Some(20 * MS),
+        arrival: (ms + 4090) * MS,
         ..Stamp::default()
     };
     assert_eq!(line.audio(sound(990)), None);
@@ -185,6 +231,62 @@ fn sound_keeps_its_distance_to_the_pictures() {
     assert!(line.audio(sound(1300)).unwrap().discont);
 }
 
+#[test]
+fn sound_out_of_step_is_tied_by_its_own_arrival() {
+    // Its zero is its own first packet: it came three seconds after the pictures.
+    let mut line = Timeline::new(Pace::Live);
+    for n in 0..100 {
+        line.video(picture(n * 40, 1000 + n * 40, n == 0)).unwrap();
+    }
+    let sound = |ms: i64, arrival: i64| Stamp {
+        pts: Some(ms * MS),
+        duration: Some(20 * MS),
+        arrival: arrival * MS,
+        ..Stamp::default()
+    };
+    let first = line.audio(sound(0, 4000)).unwrap();
+    assert_eq!((pts_ms(first), first.discont), (4000, true));
+    let next = line.audio(sound(20, 4033)).unwrap();
+    assert_eq!((pts_ms(next), next.discont), (4020, false));
+    // Its stamps go back, repeat and leap: each time arrival decides once.
+    for (stamp, arrival) in [(-50_000, 4100), (-50_000, 4200), (3_600_000, 4300)] {
+        let placed = line.audio(sound(stamp, arrival)).unwrap();
+        assert_eq!((pts_ms(placed), placed.discont), (arrival, true));
+    }
+}
+
+#[test]
+fn sound_that_stops_is_waited_for_in_vain_for_two_seconds_only() {
+    let mut line = Timeline::new(Pace::Live);
+    let sound = |ms: i64| Stamp {
+        pts: Some(ms * MS),
+        duration: Some(20 * MS),
+        arrival: (ms + 1000) * MS,
+        ..Stamp::default()
+    };
+    let mut missing = Vec::new();
+    for n in 0..200 {
+        line.video(picture(n * 40, 1000 + n * 40, n == 0)).unwrap();
+        if n == 0 {
+            assert_eq!(line.missing_sound(), None, "there is no sound yet");
+            line.audio(sound(0)).unwrap();
+        }
+        missing.extend(line.missing_sound());
+    }
+    // Gaps lie end to end and keep a second behind the pictures.
+    assert_eq!(missing[0].0, 1_020_000_000);
+    for pair in missing.windows(2) {
+        assert_eq!(pair[0].0 + pair[0].1, pair[1].0);
+    }
+    let end = missing
+        .last()
+        .map(|(start, length)| start + length)
+        .unwrap();
+    assert!((6_900_000_000..=8_000_000_000).contains(&end), "{end}");
+    let back = line.audio(sound(7960)).unwrap();
+    assert_eq!((pts_ms(back), back.discont), (8960, true));
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Video(Stamp),
@@ -192,6 +294,8 @@ enum Step {
     Loop,
     Reconnect,
     Gap,
+    MissingSound,
+    Depth(Option<usize>),
 }
 
 fn stamp() -> impl Strategy<Value = Stamp> {
@@ -204,14 +308,15 @@ fn stamp() -> impl Strategy<Value = Stamp> {
         prop_oneof![3 => Just(None), 1 => time],
         proptest::option::of(any::<i32>().prop_map(i64::from)),
         0..100_000_000_000_i64,
-        any::<bool>(),
+        any::<[bool; 2]>(),
     )
-        .prop_map(|(pts, dts, duration, arrival, key)| Stamp {
+        .prop_map(|(pts, dts, duration, arrival, [key, reordered])| Stamp {
             pts,
             dts,
             duration,
             arrival,
             key,
+            reordered,
         })
 }
 
@@ -222,6 +327,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Loop),
         1 => Just(Step::Reconnect),
         1 => Just(Step::Gap),
+        1 => Just(Step::MissingSound),
+        1 => proptest::option::of(0..20_usize).prop_map(Step::Depth),
     ]
 }
 
@@ -253,7 +360,33 @@ proptest! {
                 Step::Loop => line.looped(),
                 Step::Reconnect => line.reconnected(),
                 Step::Gap => line.gap(),
+                Step::Depth(depth) => line.declare_depth(depth),
+                Step::MissingSound => {
+                    let Some((start, length)) = line.missing_sound() else { continue };
+                    prop_assert!(sound.is_some_and(|last| start >= last));
+                    sound = Some(start + length - 1);
+                }
             }
+        }
+    }
+
+    /// Whatever the clock of a camera does, its pictures stand where they came.
+    #[test]
+    fn live_pictures_stay_near_their_arrival(
+        steps in proptest::collection::vec(
+            prop_oneof![20 => Just(40_i64), 1 => Just(0), 1 => -5000..5000_i64, 1 => any::<i32>().prop_map(i64::from)],
+            1..200),
+        jitter in 0..30_i64,
+    ) {
+        let mut line = Timeline::new(Pace::Live);
+        line.declare_depth(Some(0));
+        let mut stamp = 1_000_000;
+        for (n, step) in (0..).zip(steps) {
+            let arrival = 500 + n * 40 + n * 7919 % (jitter + 1);
+            let mapped = line.video(picture(stamp, arrival, n == 0)).expect("no picture is left out");
+            let off = pts_ms(mapped) - arrival;
+            prop_assert!((-10_000..=3500).contains(&off), "{off} ms at {n}");
+            stamp += step;
         }
     }
 }

@@ -614,10 +614,16 @@ fn surface() {
             Without a picture, or without an answer, for this long an RTSP camera is lost, in nanoseconds
         latency: guint64 = Some((guint64) 200000000), NULL or READY
             How late pictures of a live source may be, in nanoseconds; the answer to the latency query
+        wake-interval: guint64 = Some((guint64) 20000000), NULL or READY
+            How seldom the network thread of all RTSP cameras may look for packets, in nanoseconds: adds up to that much latency and saves a wake-up for each packet; the least of all cameras counts, and cameras that send datagrams count as 0
+        retry-first: guint64 = Some((guint64) 1000000000), NULL or READY
+            How long to wait after the first failure of an RTSP camera, in nanoseconds; the wait doubles with each further one
+        retry-longest: guint64 = Some((guint64) 30000000000), NULL or READY
+            The longest wait between two attempts to reach an RTSP camera, in nanoseconds
         start-unix-us: gint64 = Some((gint64) -1), NULL or READY
             Wall time of time stamp 0 of a source that is not live, in microseconds since 1970-01-01 UTC; -1 for none
         stats: GstStructure = None, read only
             Counters: pictures that came in, pictures left out, reconnects
         Always video true: video/x-h264, stream-format=(string){ avc, byte-stream }, alignment=(string)au; video/x-h265, stream-format=(string){ hvc1, byte-stream }, alignment=(string)au
-        Sometimes audio true: audio/mpeg, mpegversion=(int)4, stream-format=(string)raw, framed=(boolean)true"#]].assert_eq(&lines.join("\n"));
+        Sometimes audio true: audio/mpeg, mpegversion=(int)4, stream-format=(string)raw, framed=(boolean)true; audio/x-alaw; audio/x-mulaw"#]].assert_eq(&lines.join("\n"));
 }

@@ -158,6 +158,7 @@ fn packet(
             .duration()
             .and_then(|time| i64::try_from(time.nseconds()).ok()),
         key: !data.flags().contains(gst::BufferFlags::DELTA_UNIT),
+        reordered: false,
         corrupted: data.flags().contains(gst::BufferFlags::CORRUPTED),
         arrival: None,
         data,

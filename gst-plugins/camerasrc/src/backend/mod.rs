@@ -3,14 +3,18 @@
 mod file;
 mod inner;
 mod rtsp;
+mod rtsp_open;
+mod rtsp_delivery;
 mod rtsp_frame;
+mod rtsp_broken;
 mod scene;
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use crate::net;
+use crate::backoff::Waits;
+use crate::net::{self, Wakes};
 use crate::packet::{Failure, Item};
 use crate::queue::{Limits, Queue};
 use crate::uri::{Credentials, Source};
@@ -39,6 +43,10 @@ pub struct Options {
     pub timeout: Duration,
     /// Seed of the jitter between attempts.
     pub seed: u64,
+    /// How long to wait between attempts.
+    pub waits: Waits,
+    /// How long the network thread may sleep between two looks.
+    pub wakes: Arc<Wakes>,
 }
 
 /// A backend at work.

@@ -1,63 +1,183 @@
-//! Frames and parameters of the RTSP library as packets and caps.
+//! Pictures, sound and parameters of an RTSP camera as packets and caps.
 
 use std::num::NonZeroU32;
+use std::time::Instant;
 
-use retina::codec::{AudioFrame, AudioParameters, VideoFrame, VideoParameters};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use retina::codec::h26x::Framing;
+use retina::codec::{
+    AudioParameters, Depacketizer, FrameFormat, ParametersRef, VideoParameters,
+    VideoParametersCodec, h264,
+};
 
+use crate::depacketize::{Codec, ParameterSets, Picture};
+use crate::order_hint;
 use crate::packet::{Packet, Stream};
 
-/// A picture as a packet.
-pub fn video_packet(frame: VideoFrame, h265: bool, caps: Option<gst::Caps>) -> Packet {
+/// Sound that is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sound {
+    /// AAC.
+    Aac,
+    /// G.711 with the A law.
+    ALaw,
+    /// G.711 with the µ law.
+    MuLaw,
+}
+
+impl Sound {
+    /// What a stream of a description is, `None` when it is not taken.
+    pub fn of(media: &str, encoding_name: &str) -> Option<Self> {
+        match (media, encoding_name) {
+            ("audio", "mpeg4-generic") => Some(Self::Aac),
+            ("audio", "pcma") => Some(Self::ALaw),
+            ("audio", "pcmu") => Some(Self::MuLaw),
+            _ => None,
+        }
+    }
+}
+
+/// A picture as a packet; its bytes are moved, not copied.
+pub fn video_packet(
+    picture: Picture,
+    codec: Codec,
+    clock_rate: u32,
+    caps: Option<gst::Caps>,
+) -> Packet {
     Packet {
         stream: Stream::Video,
         caps,
-        pts: nanoseconds(frame.timestamp()),
+        pts: ticks_to_ns(picture.ticks, clock_rate),
         dts: None,
         duration: None,
-        key: match h265 {
-            true => begins_h265(frame.data()),
-            false => frame.is_random_access_point(),
-        },
-        corrupted: frame.loss() > 0,
-        arrival: Some(frame.start_ctx().received()),
-        data: gst::Buffer::from_mut_slice(frame.into_data()),
+        key: picture.key,
+        reordered: codec == Codec::H264 && order_hint::is_b_picture(&picture.data),
+        corrupted: picture.damaged,
+        arrival: Some(picture.received),
+        data: gst::Buffer::from_mut_slice(picture.data),
     }
 }
 
 /// A piece of sound as a packet.
-pub fn audio_packet(frame: &AudioFrame, caps: Option<gst::Caps>) -> Packet {
-    let timestamp = frame.timestamp();
+pub fn audio_packet(
+    data: &[u8],
+    (ticks, length): (i64, i64),
+    clock_rate: u32,
+    received: Instant,
+    damaged: bool,
+) -> Packet {
     Packet {
         stream: Stream::Audio,
-        caps,
-        pts: nanoseconds(timestamp),
+        caps: None,
+        pts: ticks_to_ns(ticks, clock_rate),
         dts: None,
-        duration: ticks_to_ns(
-            i64::from(frame.frame_length().get()),
-            timestamp.clock_rate(),
-        ),
+        duration: ticks_to_ns(length, clock_rate),
         key: true,
-        corrupted: frame.loss() > 0,
-        arrival: Some(frame.ctx().received()),
-        data: gst::Buffer::from_slice(frame.data().to_vec()),
+        reordered: false,
+        corrupted: damaged,
+        arrival: Some(received),
+        data: gst::Buffer::from_slice(data.to_vec()),
     }
 }
 
-fn nanoseconds(timestamp: retina::Timestamp) -> Option<i64> {
-    ticks_to_ns(timestamp.elapsed(), timestamp.clock_rate())
+fn ticks_to_ns(ticks: i64, clock_rate: u32) -> Option<i64> {
+    let rate = NonZeroU32::new(clock_rate)?;
+    i64::try_from(i128::from(ticks) * 1_000_000_000 / i128::from(rate.get())).ok()
 }
 
-fn ticks_to_ns(ticks: i64, clock_rate: NonZeroU32) -> Option<i64> {
-    let ns = i128::from(ticks) * 1_000_000_000 / i128::from(clock_rate.get());
-    i64::try_from(ns).ok()
+/// The parameter sets that a camera's description gives.
+pub fn described_sets(parameters: Option<ParametersRef<'_>>) -> ParameterSets {
+    let mut sets = ParameterSets::default();
+    let (codec, units) = match parameters {
+        Some(ParametersRef::Video(parameters)) => match parameters.codec_params() {
+            VideoParametersCodec::H264 { sps, pps } => (Codec::H264, vec![sps, pps]),
+            VideoParametersCodec::H265 { vps, sps, pps } => (Codec::H265, vec![vps, sps, pps]),
+            _ => return sets,
+        },
+        _ => return sets,
+    };
+    for unit in units {
+        sets.put(codec, unit);
+    }
+    sets
 }
 
-/// The format of pictures.
-pub fn video_caps(parameters: &VideoParameters) -> gst::Caps {
-    use retina::codec::VideoParametersCodec;
-    let (name, format) = match parameters.codec_params() {
-        VideoParametersCodec::H265 { .. } => ("video/x-h265", "hvc1"),
-        _ => ("video/x-h264", "avc"),
+/// The format of pictures by their parameter sets, `None` while sets are missing or cannot be read.
+pub fn video_caps(codec: Codec, sets: &ParameterSets) -> Option<gst::Caps> {
+    match codec {
+        Codec::H264 => {
+            let (sps, pps) = (sets.of(7).next()?, sets.of(8).next()?);
+            let parameters =
+                h264::parameters_from_sps_and_pps(sps, pps, Framing::FourByteLength).ok()?;
+            let more: Vec<&[u8]> = sets.of(8).skip(1).collect();
+            let data = with_more_picture_sets(parameters.extra_data(), &more);
+            Some(caps_of(codec, &parameters, data))
+        }
+        Codec::H265 => {
+            let unit = |kind| sets.of(kind).next().map(|unit| BASE64.encode(unit));
+            let description = format!(
+                "sprop-vps={};sprop-sps={};sprop-pps={}",
+                unit(32)?,
+                unit(33)?,
+                unit(34)?
+            );
+            let mut reader =
+                Depacketizer::new("video", "h265", 90_000, None, Some(&description)).ok()?;
+            reader.set_frame_format(FrameFormat::MP4);
+            match reader.parameters()? {
+                ParametersRef::Video(parameters) => {
+                    let data = parameters.extra_data().to_vec();
+                    Some(caps_of(codec, parameters, data))
+                }
+                _ => None,
+            }
+        }
+    }
+}
+
+/// The configuration record of H.264 with more sets than its one; pictures refer to them by number.
+fn with_more_picture_sets(record: &[u8], more: &[&[u8]]) -> Vec<u8> {
+    let mut record = record.to_vec();
+    let Some(at) = picture_sets_at(&record).filter(|_| !more.is_empty()) else {
+        return record;
+    };
+    let mut end = at + 1;
+    for _ in 0..record[at] {
+        let Some(length) = record.get(end..end + 2) else {
+            return record;
+        };
+        end += 2 + usize::from(u16::from_be_bytes([length[0], length[1]]));
+    }
+    if end > record.len() {
+        return record;
+    }
+    let mut tail = record.split_off(end);
+    for unit in more {
+        if let Ok(length) = u16::try_from(unit.len()) {
+            record[at] += 1;
+            record.extend_from_slice(&length.to_be_bytes());
+            record.extend_from_slice(unit);
+        }
+    }
+    record.append(&mut tail);
+    record
+}
+
+/// Where the number of picture parameter sets stands.
+fn picture_sets_at(record: &[u8]) -> Option<usize> {
+    let mut at = 6;
+    for _ in 0..record.get(5)? & 0x1f {
+        let length = u16::from_be_bytes([*record.get(at)?, *record.get(at + 1)?]);
+        at += 2 + usize::from(length);
+    }
+    record.get(at).map(|_| at)
+}
+
+fn caps_of(codec: Codec, parameters: &VideoParameters, codec_data: Vec<u8>) -> gst::Caps {
+    let (name, format) = match codec {
+        Codec::H265 => ("video/x-h265", "hvc1"),
+        Codec::H264 => ("video/x-h264", "avc"),
     };
     let (width, height) = parameters.pixel_dimensions();
     let fraction = |numer: u32, denom: u32| {
@@ -79,43 +199,41 @@ pub fn video_caps(parameters: &VideoParameters) -> gst::Caps {
         .field("height", i32::try_from(height).unwrap_or(i32::MAX))
         .field_if_some("framerate", rate)
         .field_if_some("pixel-aspect-ratio", aspect)
-        .field(
-            "codec_data",
-            gst::Buffer::from_slice(parameters.extra_data().to_vec()),
-        )
+        .field("codec_data", gst::Buffer::from_slice(codec_data))
         .build()
 }
 
-/// The format of sound.
-pub fn audio_caps(parameters: &AudioParameters) -> gst::Caps {
-    gst::Caps::builder("audio/mpeg")
-        .field("mpegversion", 4)
-        .field("stream-format", "raw")
-        .field("framed", true)
-        .field("rate", i32::try_from(parameters.clock_rate()).unwrap_or(0))
-        .field("channels", i32::from(parameters.channels().get()))
-        .field(
-            "codec_data",
-            gst::Buffer::from_slice(parameters.extra_data().to_vec()),
-        )
-        .build()
-}
-
-/// Whether decoding can begin at an H.265 picture of NAL units with four-byte lengths.
-///
-/// The library counts IDR pictures only; encoders with open groups of pictures send one, and CRA pictures from then on.
-fn begins_h265(mut data: &[u8]) -> bool {
-    let mut begins = false;
-    while let Some((length, rest)) = data.split_first_chunk::<4>() {
-        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        match rest.first().map(|byte| byte >> 1 & 0x3f) {
-            Some(16..=23) => begins = true,
-            Some(0..=31) => return false,
-            _ => {}
+/// The format of sound; `rate` and `channels` are those of the description.
+pub fn audio_caps(
+    sound: Sound,
+    rate: u32,
+    channels: u16,
+    parameters: Option<&AudioParameters>,
+) -> Option<gst::Caps> {
+    let rate = i32::try_from(rate).ok().filter(|rate| *rate > 0)?;
+    let plain = |name: &str| {
+        gst::Caps::builder(name)
+            .field("rate", rate)
+            .field("channels", i32::from(channels.max(1)))
+    };
+    Some(match sound {
+        Sound::ALaw => plain("audio/x-alaw").build(),
+        Sound::MuLaw => plain("audio/x-mulaw").build(),
+        Sound::Aac => {
+            let parameters = parameters?;
+            gst::Caps::builder("audio/mpeg")
+                .field("mpegversion", 4)
+                .field("stream-format", "raw")
+                .field("framed", true)
+                .field("rate", rate)
+                .field("channels", i32::from(parameters.channels().get()))
+                .field(
+                    "codec_data",
+                    gst::Buffer::from_slice(parameters.extra_data().to_vec()),
+                )
+                .build()
         }
-        data = rest.get(length..).unwrap_or_default();
-    }
-    begins
+    })
 }
 
 #[cfg(test)]
@@ -124,30 +242,55 @@ mod tests {
 
     #[test]
     fn ticks_become_nanoseconds_without_overflow() {
-        let rate = NonZeroU32::new(90_000).unwrap();
-        assert_eq!(ticks_to_ns(90_000, rate), Some(1_000_000_000));
-        assert_eq!(ticks_to_ns(-45_000, rate), Some(-500_000_000));
-        assert_eq!(ticks_to_ns(i64::MAX, NonZeroU32::MIN), None);
+        assert_eq!(ticks_to_ns(90_000, 90_000), Some(1_000_000_000));
+        assert_eq!(ticks_to_ns(-45_000, 90_000), Some(-500_000_000));
+        assert_eq!(ticks_to_ns(i64::MAX, 1), None);
+        assert_eq!(ticks_to_ns(1, 0), None);
     }
 
     #[test]
-    fn every_random_access_picture_of_h265_begins() {
-        let unit = |kind: u8| [0, 0, 0, 3, kind << 1, 1, 0xaa];
-        for (kinds, begins) in [
-            (vec![39, 20], true),
-            (vec![19, 19], true),
-            (vec![21], true),
-            (vec![16], true),
-            (vec![1], false),
-            (vec![8], false),
-            (vec![21, 1], false),
-            (vec![39], false),
-            (vec![], false),
-        ] {
-            let data: Vec<u8> = kinds.iter().flat_map(|kind| unit(*kind)).collect();
-            assert_eq!(begins_h265(&data), begins, "{kinds:?}");
+    fn all_picture_parameter_sets_reach_the_decoder() {
+        let record = [
+            1, 100, 0, 31, 0xff, 0xe1, 0, 2, 0x67, 1, 1, 0, 1, 0x68, 0xfd, 0xf8,
+        ];
+        assert_eq!(with_more_picture_sets(&record, &[]), record);
+        assert_eq!(
+            with_more_picture_sets(&record, &[&[0x68, 7]]),
+            [
+                1, 100, 0, 31, 0xff, 0xe1, 0, 2, 0x67, 1, 2, 0, 1, 0x68, 0, 2, 0x68, 7, 0xfd, 0xf8
+            ]
+        );
+        for length in 0..record.len() {
+            with_more_picture_sets(&record[..length], &[&[0x68, 7]]);
         }
-        assert!(!begins_h265(&[0xff; 5]));
-        assert!(!begins_h265(&[0, 0, 0, 0, 0, 0, 0]));
+    }
+
+    #[test]
+    fn sets_that_cannot_be_read_give_no_format() {
+        gst::init().unwrap();
+        let mut sets = ParameterSets::default();
+        assert_eq!(video_caps(Codec::H264, &sets), None);
+        sets.put(Codec::H264, &[0x67, 1, 2, 3]);
+        sets.put(Codec::H264, &[0x68, 1]);
+        assert_eq!(video_caps(Codec::H264, &sets), None);
+        let mut sets = ParameterSets::default();
+        for kind in [32_u8, 33, 34] {
+            sets.put(Codec::H265, &[kind << 1, 1, 0xff]);
+        }
+        assert_eq!(video_caps(Codec::H265, &sets), None);
+    }
+
+    #[test]
+    fn only_what_can_be_recorded_is_taken_of_the_sound() {
+        for (name, expected) in [
+            ("mpeg4-generic", Some(Sound::Aac)),
+            ("pcma", Some(Sound::ALaw)),
+            ("pcmu", Some(Sound::MuLaw)),
+            ("opus", None),
+            ("g726-32", None),
+        ] {
+            assert_eq!(Sound::of("audio", name), expected, "{name}");
+        }
+        assert_eq!(Sound::of("video", "pcma"), None);
     }
 }

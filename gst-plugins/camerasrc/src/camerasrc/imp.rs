@@ -14,6 +14,7 @@ use super::stream::{Counters, Shared, Streamer};
 use super::{Transport, pads};
 use crate::backend::{self, Running};
 use crate::gate::Gate;
+use crate::net::Wakes;
 use crate::timeline::Pace;
 use crate::uri::{self, Source};
 
@@ -68,6 +69,16 @@ pub struct CameraSrc {
     #[property(name = "latency", nick = "Latency", type = u64, get, set, member = latency,
         minimum = 0, maximum = 60_000_000_000, default = Settings::default().latency, mutable_ready,
         blurb = "How late pictures of a live source may be, in nanoseconds; the answer to the latency query")]
+    #[property(name = "wake-interval", nick = "Wake interval", type = u64, get = Self::wake_interval,
+        set = Self::set_wake_interval, minimum = 0, maximum = 1_000_000_000, default = Settings::default().wake_interval,
+        mutable_playing,
+        blurb = "How seldom the network thread of all RTSP cameras may look for packets, in nanoseconds: adds up to that much latency and saves a wake-up for each packet; the least of all cameras counts, and cameras that send datagrams count as 0")]
+    #[property(name = "retry-first", nick = "First retry", type = u64, get, set, member = retry_first,
+        minimum = 10_000_000, maximum = 3_600_000_000_000, default = Settings::default().retry_first, mutable_ready,
+        blurb = "How long to wait after the first failure of an RTSP camera, in nanoseconds; the wait doubles with each further one")]
+    #[property(name = "retry-longest", nick = "Longest retry", type = u64, get, set, member = retry_longest,
+        minimum = 10_000_000, maximum = 3_600_000_000_000, default = Settings::default().retry_longest, mutable_ready,
+        blurb = "The longest wait between two attempts to reach an RTSP camera, in nanoseconds")]
     #[property(name = "start-unix-us", nick = "Start", type = i64, get, set, member = start_unix_us,
         minimum = -1, maximum = i64::MAX, default = Settings::default().start_unix_us, mutable_ready,
         blurb = "Wall time of time stamp 0 of a source that is not live, in microseconds since 1970-01-01 UTC; -1 for none")]
@@ -89,6 +100,17 @@ impl CameraSrc {
 
     fn set_uri(&self, uri: Option<String>) {
         lock(&self.settings).uri = uri;
+    }
+
+    fn wake_interval(&self) -> u64 {
+        lock(&self.settings).wake_interval
+    }
+
+    fn set_wake_interval(&self, interval: u64) {
+        lock(&self.settings).wake_interval = interval;
+        if let Some(shared) = self.shared() {
+            shared.wakes.set(Duration::from_nanos(interval));
+        }
     }
 
     fn stats(&self) -> gst::Structure {
@@ -156,12 +178,18 @@ impl CameraSrc {
             _ => Pace::Free,
         };
         let start_unix_us = Some(lock(&self.settings).start_unix_us).filter(|start| *start >= 0);
+        let wakes = Arc::new(match &source {
+            Source::Rtsp(_) => Wakes::new(Duration::from_nanos(self.wake_interval())),
+            // Nothing of it comes over the network.
+            Source::File(_) | Source::Scene(_) => Wakes::never(),
+        });
         let shared = Arc::new(Shared {
             queue: Arc::new(backend::queue_for(&source)),
             gate: Gate::default(),
             counters: Arc::clone(&self.counters),
+            wakes: Arc::clone(&wakes),
         });
-        let options = lock(&self.settings).options(&self.obj().name());
+        let options = lock(&self.settings).options(&self.obj().name(), &wakes);
         let started = backend::start(source.clone(), options, Arc::clone(&shared.queue));
         let backend = started.map_err(|error| {
             gst::element_imp_error!(self, gst::ResourceError::Failed, ("{error}"));

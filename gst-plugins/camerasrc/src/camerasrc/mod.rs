@@ -5,9 +5,26 @@
 //! Upstream it needs nothing: `uri` is `rtsp://host/path`, `file:///clip.mp4?loop=true&realtime=true`, `test://ball`
 //! or `test://visits?width=640&height=360&fps=15&period=10&visit=4&seed=1&frames=0&realtime=true`.
 //!
-//! It adds the sticky event `nvr_contract::wallclock::WallClock` before the first picture and after each reconnect.
-//! It posts `nvr_contract::source::SourceChange`: connected, lost with the reason, restored.
+//! It adds the sticky event `nvr_contract::wallclock::WallClock` before the first picture, after each reconnect, and
+//! when wall time has moved against the pipeline's.
+//! It posts `nvr_contract::source::SourceChange`: connected, lost with the reason, restored; and an info message, once,
+//! on what whoever set the camera up may want to know: sound that is left out, key frames that do not come.
 //! Files and scenes live in a private pipeline with one thread of its own; all RTSP cameras share one network thread.
+//!
+//! Of an RTSP camera it takes H.264 or H.265, and sound that is AAC or G.711 (`audio/x-alaw`, `audio/x-mulaw`); the pad
+//! `audio` comes with the first piece of sound. Sound that stays away for two seconds is filled with gap events.
+//! Pictures begin with a key frame; decoding times come from what the parameter sets say about reordering.
+//! A time stamp that repeats, goes back or leaps gives way to the arrival of its picture, which then is `DISCONT`; a
+//! picture before which something was lost is `CORRUPTED`.
+//! Memory is bounded: 16 MB for a picture, 400 packets or 16 MB while downstream is stuck.
+//!
+//! | property | what for |
+//! |---|---|
+//! | `timeout` | a camera without a picture, or without an answer, for this long is lost |
+//! | `transport` | `auto` begins with TCP, tries the other way in the same attempt when nothing arrives, and remembers what worked |
+//! | `retry-first`, `retry-longest` | the wait between attempts doubles from the one to the other, with a quarter of jitter; refused credentials are tried once more soon, then only at the longest; pictures for five seconds make it start over |
+//! | `wake-interval` | how seldom the network thread looks for packets: 20 ms suit recording, 0 suits somebody who watches live |
+//! | `latency` | the answer to the latency query of a live source |
 //!
 //! ```sh
 //! gst-launch-1.0 camerasrc uri="test://visits?frames=60&realtime=false" name=cam cam.video ! h264parse ! fakesink
@@ -31,7 +48,7 @@ glib::wrapper! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
 #[enum_type(name = "GstNvrdCameraSrcTransport")]
 pub enum Transport {
-    /// TCP, and UDP after a failure that TCP may be to blame for.
+    /// TCP first, the other one in the same attempt when nothing comes, and then what worked.
     #[default]
     #[enum_value(name = "TCP, and UDP after a failure", nick = "auto")]
     Auto,

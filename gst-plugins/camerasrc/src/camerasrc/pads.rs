@@ -19,10 +19,16 @@ pub(super) fn templates() -> Vec<gst::PadTemplate> {
         .structure(video("video/x-h264", "avc"))
         .structure(video("video/x-h265", "hvc1"))
         .build();
-    let audio = gst::Caps::builder("audio/mpeg")
-        .field("mpegversion", 4)
-        .field("stream-format", "raw")
-        .field("framed", true)
+    let audio = gst::Caps::builder_full()
+        .structure(
+            gst::Structure::builder("audio/mpeg")
+                .field("mpegversion", 4)
+                .field("stream-format", "raw")
+                .field("framed", true)
+                .build(),
+        )
+        .structure(gst::Structure::new_empty("audio/x-alaw"))
+        .structure(gst::Structure::new_empty("audio/x-mulaw"))
         .build();
     let template = |name: &str, presence, caps| {
         gst::PadTemplate::new(name, gst::PadDirection::Src, presence, caps)

@@ -4,6 +4,7 @@ use gst::prelude::*;
 use nvr_contract::Message;
 use nvr_contract::source::{SourceChange, SourceState, StreamRole, VideoCodec};
 
+use crate::order_hint;
 use crate::packet::{Failure, Loss};
 
 /// Posts a change of the connection; `caps` are those of the pictures, once known.
@@ -61,6 +62,13 @@ pub(super) fn running_time(element: &super::CameraSrc) -> u64 {
 pub(super) fn framerate(caps: &gst::CapsRef) -> Option<gst::Fraction> {
     let rate = caps.structure(0)?.get::<gst::Fraction>("framerate").ok()?;
     (rate.numer() > 0 && rate.denom() > 0).then_some(rate)
+}
+
+/// How many pictures may overtake one, where the codec data says so.
+pub(super) fn reorder_depth(caps: &gst::CapsRef) -> Option<usize> {
+    let data = caps.structure(0)?.get::<gst::Buffer>("codec_data").ok()?;
+    let is_h265 = VideoCodec::from_caps(caps)? == VideoCodec::H265;
+    order_hint::reorder_depth(is_h265, &data.map_readable().ok()?)
 }
 
 /// Why downstream refused a picture, and what to change.

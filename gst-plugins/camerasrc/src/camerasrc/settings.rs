@@ -1,9 +1,12 @@
 //! What the properties say, and what a backend is told of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Transport;
 use crate::backend;
+use crate::backoff::Waits;
+use crate::net::Wakes;
 use crate::uri::{self, Credentials};
 
 /// What the properties say.
@@ -15,6 +18,9 @@ pub(super) struct Settings {
     pub(super) transport: Transport,
     pub(super) timeout: u64,
     pub(super) latency: u64,
+    pub(super) wake_interval: u64,
+    pub(super) retry_first: u64,
+    pub(super) retry_longest: u64,
     pub(super) start_unix_us: i64,
 }
 
@@ -27,6 +33,9 @@ impl Default for Settings {
             transport: Transport::Auto,
             timeout: 5_000_000_000,
             latency: 200_000_000,
+            wake_interval: 20_000_000,
+            retry_first: 1_000_000_000,
+            retry_longest: 30_000_000_000,
             start_unix_us: -1,
         }
     }
@@ -34,7 +43,7 @@ impl Default for Settings {
 
 impl Settings {
     /// What an RTSP camera needs besides its URL; `name` is the element's, so that no two retry in step.
-    pub(super) fn options(&self, name: &str) -> backend::Options {
+    pub(super) fn options(&self, name: &str, wakes: &Arc<Wakes>) -> backend::Options {
         backend::Options {
             credentials: self.credentials(),
             transport: match self.transport {
@@ -43,6 +52,11 @@ impl Settings {
                 Transport::Udp => backend::Transport::Udp,
             },
             timeout: Duration::from_nanos(self.timeout),
+            waits: Waits {
+                first: Duration::from_nanos(self.retry_first),
+                longest: Duration::from_nanos(self.retry_longest.max(self.retry_first)),
+            },
+            wakes: Arc::clone(wakes),
             seed: name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
             }),

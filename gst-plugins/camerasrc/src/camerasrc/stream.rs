@@ -1,5 +1,6 @@
 //! The streaming thread: takes packets from the queue, gives them their times, and pushes them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,8 +11,10 @@ use nvr_contract::source::SourceState;
 use nvr_contract::wallclock::WallClock;
 
 use super::imp::{self, CAT};
-use super::report::{self, framerate, running_time, wall_clock_us};
+use super::report::{self, framerate, reorder_depth, running_time, wall_clock_us};
+use crate::anchor;
 use crate::gate::{Gate, Passed};
+use crate::net::Wakes;
 use crate::packet::{Item, Loss, Packet, Stream};
 use crate::queue::Queue;
 use crate::timeline::{Mapped, Pace, Stamp, Timeline};
@@ -36,6 +39,8 @@ pub struct Shared {
     pub gate: Gate,
     /// For the statistics.
     pub counters: Arc<Counters>,
+    /// How often the network thread looks for this camera's packets.
+    pub wakes: Arc<Wakes>,
 }
 
 /// Whether the streaming thread has anything more to do.
@@ -75,6 +80,8 @@ pub struct Streamer {
     connection: Connection,
     group: gst::GroupId,
     started: bool,
+    anchor: Option<WallClock>,
+    noted: BTreeSet<String>,
 }
 
 impl Streamer {
@@ -99,6 +106,8 @@ impl Streamer {
             connection: Connection::None,
             group: gst::GroupId::next(),
             started: false,
+            anchor: None,
+            noted: BTreeSet::new(),
         }
     }
 
@@ -150,6 +159,10 @@ impl Streamer {
                 self.timeline.gap();
                 Ok(())
             }
+            Item::Note(note) => {
+                self.note(element, note);
+                Ok(())
+            }
             Item::Looped => {
                 self.timeline.looped();
                 Ok(())
@@ -172,6 +185,9 @@ impl Streamer {
         if let Some(caps) = &packet.caps {
             if let Some(rate) = framerate(caps) {
                 self.timeline.declare_rate(rate.numer(), rate.denom());
+            }
+            if self.pace == Pace::Live {
+                self.timeline.declare_depth(reorder_depth(caps));
             }
             self.pending_caps = Some(caps.clone());
         }
@@ -203,11 +219,31 @@ impl Streamer {
             self.started = true;
             self.video.push_event(segment());
         }
-        if mapped.anchored {
+        if mapped.anchored || (packet.key && self.has_come_apart(element)) {
             self.anchor(element, mapped.pts);
         }
         self.up(element, mapped.pts);
-        self.push(&self.video, packet, mapped, changed)
+        self.push(&self.video, packet, mapped, changed)?;
+        self.fill_sound();
+        Ok(())
+    }
+
+    /// Tells downstream of sound that does not come, so that nobody waits for it.
+    fn fill_sound(&mut self) {
+        if let Some(pad) = &self.audio
+            && let Some((start, length)) = self.timeline.missing_sound()
+        {
+            let time = gst::ClockTime::from_nseconds;
+            pad.push_event(gst::event::Gap::new(time(start), time(length)));
+        }
+    }
+
+    /// Says on the bus what whoever set the camera up may want to know; once, not with every connection.
+    fn note(&mut self, element: &super::CameraSrc, note: String) {
+        if self.noted.insert(note.clone()) {
+            gst::info!(CAT, obj = element, "{note}");
+            gst::element_info!(element, gst::StreamError::Format, ("{note}"));
+        }
     }
 
     fn audio(&mut self, element: &super::CameraSrc, packet: Packet) -> Flow {
@@ -229,6 +265,9 @@ impl Streamer {
                     pad.push_event(gst::event::Caps::new(caps));
                 }
                 pad.push_event(segment());
+                if let Some(anchor) = self.anchor {
+                    pad.push_event(anchor.to_event());
+                }
                 self.audio = Some(pad.clone());
                 element.no_more_pads();
                 return self.push_audio(&pad, packet, mapped);
@@ -240,10 +279,10 @@ impl Streamer {
         self.push_audio(&pad, packet, mapped)
     }
 
-    /// Sound that nobody takes does not end the pictures.
+    /// Sound that nobody takes does not end the pictures: what fails for good fails for them too.
     fn push_audio(&self, pad: &gst::Pad, packet: Packet, mapped: Mapped) -> Flow {
         match self.push(pad, packet, mapped, false) {
-            Err(Stop::End | Stop::Failed(gst::FlowError::NotLinked)) => Ok(()),
+            Err(Stop::End | Stop::Failed(_)) => Ok(()),
             other => other,
         }
     }
@@ -299,8 +338,16 @@ impl Streamer {
         }
     }
 
+    /// Whether wall time has moved against the pipeline's since they were tied.
+    fn has_come_apart(&self, element: &super::CameraSrc) -> bool {
+        self.pace != Pace::Free
+            && self
+                .anchor
+                .is_some_and(|tied| anchor::is_off(tied, running_time(element), wall_clock_us()))
+    }
+
     /// Ties media time to wall time downstream.
-    fn anchor(&self, element: &super::CameraSrc, pts: u64) {
+    fn anchor(&mut self, element: &super::CameraSrc, pts: u64) {
         let unix_us = match self.pace {
             Pace::Free => self
                 .start_unix_us
@@ -315,6 +362,7 @@ impl Streamer {
                 pts_ns: pts,
                 unix_us,
             };
+            self.anchor = Some(anchor);
             self.video.push_event(anchor.to_event());
             if let Some(audio) = &self.audio {
                 audio.push_event(anchor.to_event());
@@ -382,6 +430,7 @@ fn stamp(element: &super::CameraSrc, packet: &Packet) -> Stamp {
         duration: packet.duration,
         arrival: i64::try_from(arrival).unwrap_or(i64::MAX),
         key: packet.key,
+        reordered: packet.reordered,
     }
 }
 

@@ -5,6 +5,9 @@
     reason = "each test binary uses a part of it, and tests may fail loudly"
 )]
 
+pub mod camera;
+pub mod media;
+
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -25,6 +28,8 @@ pub struct Picture {
     pub dts: u64,
     pub key: bool,
     pub discont: bool,
+    pub corrupted: bool,
+    pub bytes: usize,
     pub caps: gst::Caps,
     pub anchor: Option<WallClock>,
 }
@@ -65,6 +70,8 @@ pub fn run(uri: &str) -> Run {
                     dts: buffer.dts().unwrap().nseconds(),
                     key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
                     discont: buffer.flags().contains(gst::BufferFlags::DISCONT),
+                    corrupted: buffer.flags().contains(gst::BufferFlags::CORRUPTED),
+                    bytes: buffer.size(),
                     caps: sample.caps_owned().unwrap(),
                     anchor: WallClock::of_pad(&sink.static_pad("sink").unwrap()),
                 };
