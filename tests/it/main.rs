@@ -14,4 +14,7 @@ mod crash;
 mod cameras;
 mod render;
 mod bad_input;
+mod load;
+mod kill;
+mod flap;
 mod soak;

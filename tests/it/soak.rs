@@ -3,41 +3,13 @@
 use std::time::Duration;
 
 use support::daemon::{Config, Daemon};
+use support::process::size;
+use support::random::number_from_env;
 use support::wait_for;
-
-/// Threads and open files of a process, and its resident memory in MiB.
-#[derive(Debug, Clone, Copy)]
-struct Size {
-    threads: usize,
-    files: usize,
-    memory_mib: u64,
-}
-
-fn size(pid: u32) -> Size {
-    let count = |what: &str| {
-        std::fs::read_dir(format!("/proc/{pid}/{what}"))
-            .unwrap()
-            .count()
-    };
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    Size {
-        threads: count("task"),
-        files: count("fd"),
-        memory_mib: kib / 1024,
-    }
-}
 
 /// `NVRD_SOAK_CYCLES` makes it long.
 fn cycles() -> u32 {
-    let set = std::env::var("NVRD_SOAK_CYCLES").ok();
-    set.map_or(6, |text| {
-        text.parse().expect("NVRD_SOAK_CYCLES is a number")
-    })
+    u32::try_from(number_from_env("NVRD_SOAK_CYCLES", 6)).unwrap()
 }
 
 #[test]
@@ -71,8 +43,8 @@ fn cameras_that_come_and_go_leave_nothing_behind() {
     let (first, last) = (stopped[warm_up as usize - 1], stopped[stopped.len() - 1]);
     assert!(last.threads <= first.threads + 2, "threads: {stopped:?}");
     assert!(last.files <= first.files + 2, "open files: {stopped:?}");
-    let allowed = first.memory_mib + 16 + u64::from(cycles()) / 10;
-    assert!(last.memory_mib <= allowed, "memory in MiB: {stopped:?}");
+    let allowed = first.memory_kib + (16 << 10) + u64::from(cycles()) * 100;
+    assert!(last.memory_kib <= allowed, "memory in KiB: {stopped:?}");
 
     let segments = daemon.segments("steady");
     assert!(segments.len() > 2);

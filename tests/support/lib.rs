@@ -7,8 +7,11 @@
 
 pub mod camera;
 pub mod daemon;
+pub mod load;
 pub mod media;
 pub mod pictures;
+pub mod process;
+pub mod random;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
