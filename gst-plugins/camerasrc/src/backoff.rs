@@ -1,8 +1,12 @@
-//! How long to wait before the next attempt: doubling from one second to thirty, spread so that cameras do not march in step.
+//! How long to wait before the next attempt: a fifth longer each time, from one second to thirty, spread so that cameras
+//! do not march in step.
+//!
+//! Waits that grow by a fifth stay near a fifth of the time that a camera has been away: one that was gone for fifteen
+//! seconds is back within three, and one that is gone for good is asked twice a minute after two and a half minutes.
 
 use std::time::Duration;
 
-/// Doublings of the first wait that a source which brings pictures, but soon breaks off again, has to bear.
+/// The most, in first waits, that a source which brings pictures, but soon breaks off again, has to bear.
 const SHORT_LIVED: u32 = 2;
 
 /// The shortest and the longest wait, before jitter.
@@ -28,6 +32,8 @@ impl Default for Waits {
 pub struct Backoff {
     waits: Waits,
     random: SplitMix,
+    /// The next wait, before jitter.
+    next: Duration,
     attempts: u32,
     refusals: u32,
 }
@@ -38,6 +44,7 @@ impl Backoff {
         Self {
             waits,
             random: SplitMix(seed),
+            next: waits.first,
             attempts: 0,
             refusals: 0,
         }
@@ -48,11 +55,12 @@ impl Backoff {
         self.attempts
     }
 
-    /// Counts a failed attempt and says how long to wait: 75 % to 125 % of 1, 2, 4, 8, 16, 30, 30 … seconds.
+    /// Counts a failed attempt and says how long to wait: 75 % to 125 % of 1, 1.2, 1.44, 1.73 … 30 seconds.
     pub fn failed(&mut self) -> Duration {
-        let doubled = self.waits.first.saturating_mul(1 << self.attempts.min(16));
+        let wait = self.next;
+        self.next = (wait * 6 / 5).min(self.waits.longest);
         self.refusals = 0;
-        self.spread(doubled.min(self.waits.longest))
+        self.spread(wait)
     }
 
     /// The same after credentials were refused: only the first time soon, because a stale nonce looks like that, and
@@ -76,11 +84,13 @@ impl Backoff {
     /// A healthy connection ended: the next failure starts over.
     pub fn succeeded(&mut self) {
         (self.attempts, self.refusals) = (0, 0);
+        self.next = self.waits.first;
     }
 
     /// Pictures came, but not for long: waits stay short, for each connection is worth something, and do not start over.
     pub fn flapped(&mut self) {
-        (self.attempts, self.refusals) = (self.attempts.min(SHORT_LIVED), 0);
+        self.refusals = 0;
+        self.next = self.next.min(self.waits.first * SHORT_LIVED);
     }
 }
 
@@ -104,17 +114,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_thirty_seconds_within_a_quarter() {
+    fn waits_grow_by_a_fifth_up_to_thirty_seconds_within_a_quarter() {
         let mut backoff = Backoff::new(1, Waits::default());
-        for seconds in [1_u64, 2, 4, 8, 16, 30, 30, 30] {
+        let mut nominal = Duration::from_secs(1);
+        for _ in 0..30 {
             let wait = backoff.failed();
-            let nominal = Duration::from_secs(seconds);
-            assert!(
-                wait >= nominal * 3 / 4 && wait <= nominal * 5 / 4,
-                "{wait:?} for {seconds} s"
-            );
+            let (least, most) = (nominal * 3 / 4, nominal * 5 / 4);
+            assert!(wait >= least && wait <= most, "{wait:?} for {nominal:?}");
+            nominal = (nominal * 6 / 5).min(Duration::from_secs(30));
         }
-        assert_eq!(backoff.attempts(), 8);
+        assert_eq!(
+            nominal,
+            Duration::from_secs(30),
+            "after less than thirty attempts"
+        );
+        assert_eq!(backoff.attempts(), 30);
         backoff.succeeded();
         assert!(backoff.failed() <= Duration::from_millis(1250));
     }
@@ -137,8 +151,8 @@ mod tests {
         for n in 0..10 {
             backoff.flapped();
             let wait = backoff.failed();
-            assert!(wait < Duration::from_secs(6), "{wait:?}");
-            assert!(n < 3 || wait >= Duration::from_secs(3), "{wait:?}");
+            assert!(wait < Duration::from_secs(3), "{wait:?}");
+            assert!(n < 4 || wait >= Duration::from_millis(1500), "{wait:?}");
         }
     }
 
