@@ -15,6 +15,5 @@ mod cameras;
 mod render;
 mod bad_input;
 mod load;
-mod kill;
 mod flap;
 mod soak;
