@@ -3,7 +3,6 @@
 
 mod common;
 
-use std::io;
 use std::path::Path;
 
 use common::{EPOCH_US, MS, Rig, S, numbers, track};
@@ -129,47 +128,6 @@ fn messages_come_in_order() {
         })
         .collect();
     assert_eq!(kinds, "offcoffc");
-}
-
-#[test]
-fn any_operation_may_fail() {
-    let run = |fail: std::ops::Range<usize>, kind| {
-        let mut rig = Rig::new(|config| config.sync = SyncPolicy::Fragment);
-        rig.faults.0.lock().unwrap().fail = fail;
-        rig.faults.0.lock().unwrap().kind = Some(kind);
-        rig.pictures(300);
-        rig.finish();
-        rig
-    };
-    let operations = run(0..0, io::ErrorKind::StorageFull)
-        .faults
-        .0
-        .lock()
-        .unwrap()
-        .count;
-    assert!(operations > 80, "{operations}");
-    for first in 0..operations {
-        for (length, kind, reason, least) in [
-            (1, io::ErrorKind::StorageFull, GapReason::DiskFull, 250),
-            (4, io::ErrorKind::QuotaExceeded, GapReason::DiskFull, 120),
-            (9, io::ErrorKind::Other, GapReason::DiskError, 0),
-        ] {
-            let rig = run(first..first + length, kind);
-            check(&rig);
-            check_covered(&rig);
-            let gaps = rig.gaps();
-            assert_eq!(gaps[0].reason, reason, "operation {first}");
-            let detail = gaps[0].detail.as_ref().unwrap();
-            assert!(
-                detail.contains(&*rig.folder.path().to_string_lossy()),
-                "{detail}"
-            );
-            assert!(
-                rig.recorded().len() >= least,
-                "it goes on after operation {first}"
-            );
-        }
-    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::rotation::Reached;
 use crate::segment::{Facts, Segment};
 use crate::timeline::{Raw, Stamp};
 
-/// A larger access unit cannot be described in a file, bytes.
+/// A larger access unit cannot be described in a file, and an empty one is none; bytes.
 const MAX_PICTURE: usize = 1 << 30;
 /// A hole shorter than this is the length of a picture that nobody knows exactly, microseconds.
 const HOLE_US: i64 = 50_000;
@@ -44,7 +44,7 @@ impl<D: AsRef<[u8]>> Recorder<D> {
             0 => self.seen_unix_us.max(Some(end)),
             _ => Some(end),
         };
-        let small = data.as_ref().len() <= MAX_PICTURE;
+        let fits = (1..=MAX_PICTURE).contains(&data.as_ref().len());
         let picture = Picture { stamp, key, data };
         let arrival = Arrival {
             picture,
@@ -52,7 +52,7 @@ impl<D: AsRef<[u8]>> Recorder<D> {
             unix_us,
             clean,
         };
-        if small {
+        if fits {
             self.sort(arrival);
         } else {
             self.counters.frames_dropped += 1;

@@ -90,10 +90,10 @@ impl MemoryDisk {
         content.failure = Some(failure);
     }
 
-    /// What is left after the power goes: what was synced, and of each write since then all, a part or nothing.
+    /// What is left after the power goes: what was synced, and of the writes since then some, the last of them in
+    /// part.
     ///
-    /// Of several, later ones may have survived earlier ones; then there are zeros in between. A name that was not
-    /// synced may be gone.
+    /// Where a later one survives an earlier one there are zeros in between. A name that was not synced may be gone.
     pub fn power_cut(&self, seed: u64) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut random = Random(seed);
         let content = self.lock();
@@ -115,6 +115,9 @@ impl MemoryDisk {
                 if survives > 0 {
                     bytes.resize(from, 0);
                     bytes.extend_from_slice(&file.bytes[from..from + survives]);
+                }
+                if survives > 0 && survives < end - from {
+                    break;
                 }
                 from = end;
             }
