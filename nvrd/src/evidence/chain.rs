@@ -27,6 +27,8 @@ pub(super) struct Chain {
     /// The file that is written to, its name and its length after the last whole append.
     open: Option<(String, File, u64)>,
     recent: VecDeque<(Kind, String, String)>,
+    /// Whether old files may have become superfluous since the last look.
+    look: bool,
 }
 
 /// The last entry of a chain: who keeps it elsewhere can tell whether the chain was cut or rewritten since.
@@ -70,6 +72,7 @@ impl Chain {
             head,
             open: None,
             recent: VecDeque::new(),
+            look: true,
         })
     }
 
@@ -175,6 +178,7 @@ impl Chain {
         cut_torn_line(&path)?;
         let length = file.metadata().map_err(fail)?.len();
         if is_new {
+            self.look = true;
             for folder in parents.into_iter().flatten() {
                 disk::sync_folder(folder)?;
             }
@@ -182,10 +186,14 @@ impl Chain {
         Ok((name, file, length))
     }
 
+    /// Whether it is time to look for files that are superfluous; once true, false until the next month.
+    pub(super) fn may_drop_files(&mut self) -> bool {
+        std::mem::take(&mut self.look)
+    }
+
     /// Removes the oldest files in which every segment is deleted, the last file excepted, and says so in the chain.
     ///
     /// `is_live` says of a sequence number whether its segment still exists.
-    #[allow(dead_code, reason = "the check of the chain calls it, which follows")]
     pub(super) fn drop_files(
         &mut self,
         is_live: impl Fn(u64) -> bool,
@@ -303,7 +311,6 @@ fn read_file(path: &Path, mut each: impl FnMut(Option<Entry>) -> Result<()>) -> 
 }
 
 /// The entries at the end of a chain that were written at or after a moment, in order.
-#[allow(dead_code, reason = "recovery calls it, which follows")]
 pub(super) fn since(folder: &Path, unix_us: i64) -> Result<Vec<Entry>> {
     let mut found = Vec::new();
     for file in files(folder)?.iter().rev() {

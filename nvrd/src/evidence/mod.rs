@@ -7,6 +7,8 @@ mod disk;
 mod key;
 mod entry;
 mod chain;
+mod walk;
+mod verify;
 mod proof;
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +23,9 @@ pub use chain::Head;
 pub use entry::{Entry, Kind};
 pub use key::PublicKey;
 pub use proof::{Checked, Proof, Source, check};
+pub use verify::{Finding, Place, Report, Wanted, cameras, is_running, verify};
+pub use walk::Fault;
+pub(crate) use walk::{FileKey, Walked};
 
 use chain::Chain;
 use key::PrivateKey;
@@ -57,7 +62,7 @@ impl Evidence {
         if let Some(parent) = folder.parent() {
             disk::sync_folder(parent)?;
         }
-        let has_chains = !cameras(folder)?.is_empty();
+        let has_chains = !chained_cameras(folder)?.is_empty();
         let key = PrivateKey::load_or_make(folder, !has_chains, seed)?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -93,16 +98,80 @@ impl Evidence {
             drafts.entry(&row.camera).or_default().push(draft);
         }
         for (camera, drafts) in drafts {
-            self.add(camera, drafts)?;
+            let chain = self.chain(camera)?;
+            let mut chain = chain.lock().unwrap_or_else(PoisonError::into_inner);
+            chain.append(drafts, &self.key, self.clock.unix_us())?;
+            if kind == Kind::Deleted && chain.may_drop_files() {
+                self.drop_files(camera, &mut chain)?;
+            }
         }
         Ok(())
     }
 
-    /// Adds entries that were made elsewhere in the daemon.
-    fn add(&self, camera: &str, drafts: Vec<Entry>) -> Result<Vec<Entry>> {
-        let chain = self.chain(camera)?;
-        let mut chain = chain.lock().unwrap_or_else(PoisonError::into_inner);
-        chain.append(drafts, &self.key, self.clock.unix_us())
+    /// Removes the oldest files of a chain whose segments are all deleted; the chain says so and stays whole.
+    ///
+    /// Reads the whole chain, so it happens once a start and once a month, on the thread that deletes.
+    fn drop_files(&self, camera: &str, chain: &mut Chain) -> Result<()> {
+        let folder = self.folder_of(camera)?;
+        let walked = walk::walk(&folder, camera, "", None, &mut |_, _, _| {})?;
+        let live: std::collections::HashSet<u64> = walked.live.into_values().collect();
+        let dropped =
+            chain.drop_files(|seq| live.contains(&seq), &self.key, self.clock.unix_us())?;
+        if dropped > 0 {
+            tracing::info!(
+                camera.id = camera,
+                files = dropped,
+                "old files of the chain are gone"
+            );
+        }
+        Ok(())
+    }
+
+    /// What is alive at the end of a chain, without a look at signatures; `first` is the identity of the first storage.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub(crate) fn walked(&self, camera: &str, first: &str) -> Result<Walked> {
+        let folder = self.folder_of(camera)?;
+        walk::walk(&folder, camera, first, None, &mut |_, _, _| {})
+    }
+
+    /// The entries of a camera that were written at or after a moment, in order.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub(crate) fn entries_since(&self, camera: &str, unix_us: i64) -> Result<Vec<Entry>> {
+        chain::since(&self.folder_of(camera)?, unix_us)
+    }
+
+    /// The last entries of segments with these files, as pairs of storage and path.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub(crate) fn entries_of(
+        &self,
+        camera: &str,
+        files: &std::collections::HashSet<(String, String)>,
+    ) -> Result<Vec<Entry>> {
+        let mut found: BTreeMap<(String, String), Entry> = BTreeMap::new();
+        chain::read(&self.folder_of(camera)?, |line| {
+            if let Some(entry) = line.filter(|entry| entry.kind == Kind::Segment) {
+                let file = (entry.storage.clone(), entry.path.clone());
+                if files.contains(&file) {
+                    found.insert(file, entry);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(found.into_values().collect())
+    }
+
+    /// The cameras that have a chain, sorted.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub(crate) fn cameras(&self) -> Result<Vec<String>> {
+        chained_cameras(&self.folder)
     }
 
     /// The end of the chain of a camera, to be kept elsewhere; none when it has no entry.
@@ -228,7 +297,7 @@ fn draft(kind: Kind, row: &SegmentRow, reason: Option<&str>) -> Entry {
 }
 
 /// The cameras that have a chain, sorted.
-fn cameras(folder: &Path) -> Result<Vec<String>> {
+fn chained_cameras(folder: &Path) -> Result<Vec<String>> {
     let reader = match std::fs::read_dir(folder) {
         Ok(reader) => reader,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -256,6 +325,9 @@ fn seed() -> Result<[u8; 32]> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tamper_tests;
 
 #[cfg(test)]
 mod tests {
