@@ -51,7 +51,7 @@ impl App {
         storage.identify(&store)?;
         store.close_interrupted_events(clock.unix_us())?;
         let evidence = Arc::new(Evidence::open(&storage.evidence(), Arc::clone(&clock))?);
-        recovery::recover(&storage, &store)?;
+        recovery::recover(&storage, &store, &evidence)?;
 
         // Listeners before cameras: a port in use must not cost a started recording.
         let listener = api::bind(config.api.listen).await?;

@@ -13,7 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::{self, App};
 use crate::config::{self, Config};
-use crate::{cameras, plugins};
+use crate::{cameras, commands, plugins};
 
 /// A network video recorder: one declarative pipeline per camera, recorded without loss.
 #[derive(Debug, Parser)]
@@ -62,6 +62,12 @@ enum Subcommands {
         #[arg(long)]
         json: bool,
     },
+    /// Compare files, index and chains with the rules of recording: 0 clean, 1 findings, 2 could not check.
+    Fsck(commands::FsckArguments),
+    /// Make the index anew from the files alone; the old one is moved aside, never deleted.
+    Rebuild(commands::RebuildArguments),
+    /// Say whether recordings, or an exported file, are what was recorded: 0 yes, 1 no, 2 not to be found out.
+    Verify(commands::VerifyArguments),
 }
 
 /// Runs the program with the arguments of the process: 0 on success, 1 on failure, 2 on wrong usage or configuration.
@@ -80,6 +86,18 @@ pub fn main() -> ExitCode {
             codec,
         } => render(&camera, &config, &output, codec.as_deref()),
         Subcommands::Probe { uri, json } => run_probe(&uri, json),
+        Subcommands::Fsck(arguments) => {
+            start_log(None);
+            return commands::fsck(&arguments);
+        }
+        Subcommands::Rebuild(arguments) => {
+            start_log(None);
+            return commands::rebuild(&arguments);
+        }
+        Subcommands::Verify(arguments) => {
+            start_log(None);
+            return commands::verify(&arguments);
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,6 +4,7 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod cli;
+mod commands;
 pub mod config;
 pub mod app;
 pub mod plugins;

@@ -6,6 +6,8 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+use mp4_atom::Codec;
+
 use crate::walk::{Fragment, Walk};
 
 /// Why a file says nothing.
@@ -53,6 +55,8 @@ pub struct Inspected {
     pub height: u32,
     /// Whether there is an audio track.
     pub has_audio: bool,
+    /// The codec of the sound, `aac` or `opus`; absent where there is none of these.
+    pub audio: Option<String>,
     /// Key frames, in order.
     pub keyframes: Vec<Keyframe>,
     /// End of the last whole fragment, or of the index that ends a finished file, bytes.
@@ -151,6 +155,11 @@ impl Report {
             width: header.size.0,
             height: header.size.1,
             has_audio: header.has_audio,
+            audio: header.audio.as_ref().and_then(|track| match track.entry {
+                Codec::Mp4a(_) => Some("aac".to_owned()),
+                Codec::Opus(_) => Some("opus".to_owned()),
+                _ => None,
+            }),
             keyframes: self
                 .keyframes
                 .iter()

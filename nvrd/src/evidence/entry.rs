@@ -17,6 +17,8 @@ pub enum Kind {
     Segment,
     /// A segment is gone, by the daemon's own doing.
     Deleted,
+    /// A segment is gone or damaged, and not by the daemon's doing.
+    Lost,
     /// An old file of the chain is gone, for everything in it was deleted.
     Carry,
 }
@@ -26,6 +28,7 @@ impl Kind {
         match self {
             Self::Segment => "segment",
             Self::Deleted => "deleted",
+            Self::Lost => "lost",
             Self::Carry => "carry",
         }
     }

@@ -23,9 +23,10 @@ pub use chain::Head;
 pub use entry::{Entry, Kind};
 pub use key::PublicKey;
 pub use proof::{Checked, Proof, Source, check};
+pub(crate) use verify::start_of;
 pub use verify::{Finding, Place, Report, Wanted, cameras, is_running, verify};
 pub use walk::Fault;
-pub(crate) use walk::{FileKey, Walked};
+pub(crate) use walk::{Content, FileKey, Said, walk};
 
 use chain::Chain;
 use key::PrivateKey;
@@ -91,6 +92,14 @@ impl Evidence {
         self.note(Kind::Deleted, rows, Some(reason))
     }
 
+    /// Notes that segments are gone or damaged, and how that was found: whoever checks the chain hears of it.
+    ///
+    /// # Errors
+    /// As [`recorded`](Self::recorded).
+    pub fn lost(&self, rows: &[SegmentRow], reason: &str) -> Result<()> {
+        self.note(Kind::Lost, rows, Some(reason))
+    }
+
     fn note(&self, kind: Kind, rows: &[SegmentRow], reason: Option<&str>) -> Result<()> {
         let mut drafts: BTreeMap<&str, Vec<Entry>> = BTreeMap::new();
         for row in rows {
@@ -127,51 +136,22 @@ impl Evidence {
         Ok(())
     }
 
-    /// What is alive at the end of a chain, without a look at signatures; `first` is the identity of the first storage.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub(crate) fn walked(&self, camera: &str, first: &str) -> Result<Walked> {
-        let folder = self.folder_of(camera)?;
-        walk::walk(&folder, camera, first, None, &mut |_, _, _| {})
-    }
-
-    /// The entries of a camera that were written at or after a moment, in order.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub(crate) fn entries_since(&self, camera: &str, unix_us: i64) -> Result<Vec<Entry>> {
-        chain::since(&self.folder_of(camera)?, unix_us)
-    }
-
-    /// The last entries of segments with these files, as pairs of storage and path.
+    /// The last entries of segments with these paths.
     ///
     /// # Errors
     /// Those of the disk.
     pub(crate) fn entries_of(
         &self,
         camera: &str,
-        files: &std::collections::HashSet<(String, String)>,
+        paths: &std::collections::HashSet<String>,
     ) -> Result<Vec<Entry>> {
-        let mut found: BTreeMap<(String, String), Entry> = BTreeMap::new();
-        chain::read(&self.folder_of(camera)?, |line| {
-            if let Some(entry) = line.filter(|entry| entry.kind == Kind::Segment) {
-                let file = (entry.storage.clone(), entry.path.clone());
-                if files.contains(&file) {
-                    found.insert(file, entry);
-                }
+        let mut found: BTreeMap<String, Entry> = BTreeMap::new();
+        read_chain(&self.folder_of(camera)?, &mut |entry| {
+            if entry.kind == Kind::Segment && paths.contains(&entry.path) {
+                found.insert(entry.path.clone(), entry);
             }
-            Ok(())
         })?;
         Ok(found.into_values().collect())
-    }
-
-    /// The cameras that have a chain, sorted.
-    ///
-    /// # Errors
-    /// Those of the disk.
-    pub(crate) fn cameras(&self) -> Result<Vec<String>> {
-        chained_cameras(&self.folder)
     }
 
     /// The end of the chain of a camera, to be kept elsewhere; none when it has no entry.
@@ -272,6 +252,19 @@ impl Evidence {
     }
 }
 
+/// Every entry of the chain in a folder, in order, without a look at signatures.
+///
+/// # Errors
+/// Those of the disk.
+pub(crate) fn read_chain(folder: &Path, each: &mut dyn FnMut(Entry)) -> Result<()> {
+    chain::read(folder, |line| {
+        if let Some(entry) = line {
+            each(entry);
+        }
+        Ok(())
+    })
+}
+
 impl Deletions for Evidence {
     fn on_deleted(&self, rows: &[SegmentRow], reason: &str) -> Result<()> {
         self.deleted(rows, reason)
@@ -297,7 +290,7 @@ fn draft(kind: Kind, row: &SegmentRow, reason: Option<&str>) -> Entry {
 }
 
 /// The cameras that have a chain, sorted.
-fn chained_cameras(folder: &Path) -> Result<Vec<String>> {
+pub(crate) fn chained_cameras(folder: &Path) -> Result<Vec<String>> {
     let reader = match std::fs::read_dir(folder) {
         Ok(reader) => reader,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -148,6 +148,11 @@ pub fn verify(camera: &str, wanted: &Wanted<'_>, progress: &mut dyn FnMut(u64)) 
         if entry.kind == Kind::Segment && in_range && walked.live.get(&file) == Some(&entry.seq) {
             compare(&entry, wanted, &walked, &mut report, progress);
         }
+        if entry.kind == Kind::Lost && in_range && !walked.live.contains_key(&file) {
+            let why = entry.reason.as_deref().unwrap_or("it was lost");
+            let text = format!("entry {}, {}: {why}", entry.seq, entry.path);
+            report.add(Fault::Missing, Some(entry.seq), text);
+        }
         Ok(())
     })?;
     for place in wanted.places {
@@ -305,7 +310,7 @@ fn find_inserted(
 }
 
 /// The start in the name of a file, microseconds since 1970-01-01 UTC.
-fn start_of(file: &Path) -> Option<i64> {
+pub(crate) fn start_of(file: &Path) -> Option<i64> {
     let stem = file.file_stem()?.to_str()?;
     stem.split('_').nth(1)?.parse().ok()
 }

@@ -7,7 +7,7 @@ use nvr_base::Result;
 
 use super::chain;
 use super::entry::{Entry, Kind};
-use super::key::PublicKey;
+use super::key::{PublicKey, hex, unhex};
 
 /// Holes in the numbers that are told apart; a chain with more is beyond telling.
 const MAX_HOLES: usize = 4096;
@@ -221,6 +221,7 @@ impl Walk<'_> {
                 self.walked.live.remove(&file);
                 self.walked.deleted.insert(file);
             }
+            Kind::Lost => drop(self.walked.live.remove(&file)),
             Kind::Carry => {}
         }
     }
@@ -240,5 +241,80 @@ impl Walk<'_> {
             (self.report)(Fault::Missing, first, text);
         }
         self.walked
+    }
+}
+
+/// What a chain says of the files of a camera, for whoever compares it with an index.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    /// Segments that exist.
+    pub(crate) live: HashMap<FileKey, Content>,
+    /// Files that the daemon deleted and did not record again.
+    pub(crate) deleted: HashSet<FileKey>,
+    /// Whether the whole chain was read.
+    pub(crate) complete: bool,
+}
+
+/// A segment as its entry has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Content {
+    /// Number of the entry.
+    pub(crate) seq: u64,
+    /// Length of the file, bytes.
+    pub(crate) bytes: u64,
+    /// BLAKE3 of the file, if it was taken.
+    pub(crate) blake3: Option<[u8; 32]>,
+}
+
+impl Content {
+    /// The BLAKE3 in hex digits.
+    pub(crate) fn blake3(&self) -> Option<String> {
+        self.blake3.map(|bytes| hex(&bytes))
+    }
+}
+
+impl Said {
+    /// Reads the chain in a folder, all of it or what was written at or after a moment, and believes it.
+    pub(crate) fn read(folder: &Path, first: &str, since_us: Option<i64>) -> Result<Self> {
+        let mut said = Self {
+            complete: since_us.is_none(),
+            ..Self::default()
+        };
+        match since_us {
+            Some(since_us) => {
+                for entry in chain::since(folder, since_us)? {
+                    said.take(&entry, first);
+                }
+            }
+            None => chain::read(folder, |line| {
+                if let Some(entry) = line {
+                    said.take(&entry, first);
+                }
+                Ok(())
+            })?,
+        }
+        Ok(said)
+    }
+
+    fn take(&mut self, entry: &Entry, first: &str) {
+        let file = FileKey::new(&entry.storage, first, &entry.path);
+        match entry.kind {
+            Kind::Segment => {
+                self.deleted.remove(&file);
+                let content = Content {
+                    seq: entry.seq,
+                    bytes: entry.bytes,
+                    blake3: unhex(&entry.blake3),
+                };
+                self.live.insert(file, content);
+            }
+            Kind::Deleted | Kind::Lost => {
+                self.live.remove(&file);
+                if entry.kind == Kind::Deleted {
+                    self.deleted.insert(file);
+                }
+            }
+            Kind::Carry => {}
+        }
     }
 }

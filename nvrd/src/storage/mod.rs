@@ -41,6 +41,18 @@ impl Storage {
     /// # Errors
     /// When it cannot be made or written to, another daemon holds it, or it is no mount point and must be one.
     pub fn open_all(config: &StorageConfig) -> Result<Self> {
+        Self::open_with(config, true)
+    }
+
+    /// The same without the lock, to look at what another process holds; nothing may be changed through it.
+    ///
+    /// # Errors
+    /// As [`Storage::open_all`], but for the lock.
+    pub fn open_beside(config: &StorageConfig) -> Result<Self> {
+        Self::open_with(config, false)
+    }
+
+    fn open_with(config: &StorageConfig, exclusive: bool) -> Result<Self> {
         let root = config.path.as_path();
         let fail = |error: std::io::Error| {
             let error = Error::io(root, error);
@@ -67,6 +79,7 @@ impl Storage {
         let lock = File::create(root.join("nvrd.lock")).map_err(fail)?;
         match lock.try_lock() {
             Ok(()) => {}
+            Err(TryLockError::WouldBlock) if !exclusive => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::precondition(format!(
                     "storage.path: another nvrd runs on {}: stop it, or choose another folder",

@@ -139,6 +139,25 @@ impl Store {
         outcome(path, failed, result)
     }
 
+    /// Gives the connection that writes, without a transaction, for what SQLite refuses inside of one.
+    pub(crate) fn alone<T>(&self, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+        let mut place = self
+            .inner
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut conn = match place.take() {
+            Some(conn) => conn,
+            None => writer(&self.inner.path)?,
+        };
+        let done = work(&mut conn);
+        // What went wrong may have left another file attached.
+        if done.is_ok() && !conn.is_broken() {
+            *place = Some(conn);
+        }
+        done
+    }
+
     /// Runs a transaction; it is on disk when this returns without an error, and undone otherwise.
     pub(crate) fn write<T>(
         &self,
