@@ -299,7 +299,7 @@ impl Streamer {
             if !packet.key {
                 buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
             }
-            if mapped.discont || new_caps {
+            if mapped.discont || new_caps || packet.corrupted {
                 buffer.set_flags(gst::BufferFlags::DISCONT);
             }
             if packet.corrupted {

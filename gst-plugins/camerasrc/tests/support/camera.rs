@@ -138,6 +138,17 @@ impl Camera {
         self.shared.requests.lock().unwrap().clone()
     }
 
+    /// Lets go of connections that the other side has ended, which would be held open otherwise.
+    pub fn forget_closed(&self) {
+        let mut open = self.shared.open.lock().unwrap();
+        open.retain(|stream| {
+            stream.set_nonblocking(true).unwrap();
+            let ended = matches!(stream.peek(&mut [0]), Ok(0));
+            stream.set_nonblocking(false).unwrap();
+            !ended
+        });
+    }
+
     /// Cuts all connections.
     pub fn cut(&self) {
         for stream in self.shared.open.lock().unwrap().drain(..) {
@@ -205,6 +216,11 @@ impl Wire {
 
     pub fn stopped(&self) -> bool {
         self.shared.stop.load(Ordering::SeqCst)
+    }
+
+    /// Whether packets go in datagrams.
+    pub fn is_udp(&self) -> bool {
+        matches!(self.ways.first(), Some(Way::Datagrams(_)))
     }
 
     /// Ends the connection.
