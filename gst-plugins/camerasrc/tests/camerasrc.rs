@@ -625,5 +625,5 @@ fn surface() {
         stats: GstStructure = None, read only
             Counters: pictures that came in, pictures left out, reconnects
         Always video true: video/x-h264, stream-format=(string){ avc, byte-stream }, alignment=(string)au; video/x-h265, stream-format=(string){ hvc1, byte-stream }, alignment=(string)au
-        Sometimes audio true: audio/mpeg, mpegversion=(int)4, stream-format=(string)raw, framed=(boolean)true; audio/x-alaw; audio/x-mulaw"#]].assert_eq(&lines.join("\n"));
+        Sometimes audio true: audio/mpeg, mpegversion=(int)4, stream-format=(string)raw, framed=(boolean)true; audio/x-opus, channel-mapping-family=(int)0; audio/x-alaw; audio/x-mulaw"#]].assert_eq(&lines.join("\n"));
 }

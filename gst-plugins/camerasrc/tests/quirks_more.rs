@@ -601,6 +601,47 @@ fn sound_may_come_late_go_and_come_back() {
 }
 
 #[test]
+fn opus_comes_as_it_is() {
+    let opus = "m=audio 0 RTP/AVP 99\r\na=rtpmap:99 opus/48000/2\r\na=control:audio\r\n";
+    let script = Script::new(&sdp(&[clip(0).media(), opus]), |wire| {
+        let (mut pictures, mut sound) = (Rtp::new(96), Rtp::new(99));
+        for n in 0..1000_u32 {
+            // Two frames of 20 ms with each picture, once a packet that is no Opus.
+            let payload: &[u8] = if n == 20 { &[0xfb] } else { &[0xf9, 1, 2, 3] };
+            wire.send(1, &sound.packet(n * 1920, false, payload));
+            if !send(wire, &mut pictures, clip(0), n as usize..n as usize + 1) {
+                return;
+            }
+        }
+    });
+    let camera = Camera::start(vec![script]);
+    let run = hasty(&camera.uri());
+    let heard = listen(&run);
+    let run = run.play();
+    check_order(&run.take(50));
+    let all: Vec<Heard> = heard.try_iter().collect();
+    let Heard::Caps(caps) = &all[0] else {
+        panic!("{:?}", all[0])
+    };
+    let caps = caps.structure(0).unwrap();
+    assert_eq!(caps.name(), "audio/x-opus");
+    assert_eq!(caps.get::<i32>("channels"), Ok(2));
+    let times: Vec<u64> = all[1..]
+        .iter()
+        .map(|heard| match heard {
+            Heard::Sound(pts, _) => *pts,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let long = times
+        .windows(2)
+        .filter(|pair| pair[1] - pair[0] > 41 * MS)
+        .count();
+    assert!(times.len() > 40 && long == 1, "{} of {}", long, times.len());
+    assert_eq!(camera.connections(), 1);
+}
+
+#[test]
 fn sound_of_another_kind_is_left_out_with_one_word() {
     let speex = "m=audio 0 RTP/AVP 99\r\na=rtpmap:99 speex/16000\r\na=control:audio\r\n";
     let script = Script::new(&sdp(&[clip(0).media(), speex]), |wire| {

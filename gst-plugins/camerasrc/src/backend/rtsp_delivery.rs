@@ -13,7 +13,9 @@ use super::Options;
 use super::rtsp_broken::Broken;
 use super::rtsp_frame::{self, Sound};
 use super::rtsp_open::Open;
-use crate::depacketize::{AacUnits, Codec, Fault, ParameterSets, Payload, Picture, Pictures};
+use crate::depacketize::{
+    AacUnits, Codec, Fault, ParameterSets, Payload, Picture, Pictures, opus_length,
+};
 use crate::packet::Item;
 use crate::queue::{Closed, Queue};
 
@@ -323,6 +325,13 @@ impl Audio {
                 let ticks = payload.ticks.saturating_add(i64::from(place) * samples);
                 add(ticks, samples, unit);
             }),
+            Sound::Opus => match opus_length(payload.data) {
+                Some(length) => {
+                    add(payload.ticks, length, payload.data);
+                    Ok(())
+                }
+                None => Err(Fault::Malformed("sound that is no Opus")),
+            },
             Sound::ALaw | Sound::MuLaw => {
                 let length = i64::try_from(payload.data.len()).unwrap_or(0) / self.channels;
                 if length > 0 {

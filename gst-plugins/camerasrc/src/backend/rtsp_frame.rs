@@ -24,6 +24,8 @@ pub enum Sound {
     ALaw,
     /// G.711 with the µ law.
     MuLaw,
+    /// Opus.
+    Opus,
 }
 
 impl Sound {
@@ -33,6 +35,7 @@ impl Sound {
             ("audio", "mpeg4-generic") => Some(Self::Aac),
             ("audio", "pcma") => Some(Self::ALaw),
             ("audio", "pcmu") => Some(Self::MuLaw),
+            ("audio", "opus") => Some(Self::Opus),
             _ => None,
         }
     }
@@ -219,6 +222,10 @@ pub fn audio_caps(
     Some(match sound {
         Sound::ALaw => plain("audio/x-alaw").build(),
         Sound::MuLaw => plain("audio/x-mulaw").build(),
+        // Its packets tell the decoder all there is to know for one or two channels.
+        Sound::Opus => plain("audio/x-opus")
+            .field("channel-mapping-family", 0)
+            .build(),
         Sound::Aac => {
             let parameters = parameters?;
             gst::Caps::builder("audio/mpeg")
@@ -286,7 +293,8 @@ mod tests {
             ("mpeg4-generic", Some(Sound::Aac)),
             ("pcma", Some(Sound::ALaw)),
             ("pcmu", Some(Sound::MuLaw)),
-            ("opus", None),
+            ("opus", Some(Sound::Opus)),
+            ("speex", None),
             ("g726-32", None),
         ] {
             assert_eq!(Sound::of("audio", name), expected, "{name}");

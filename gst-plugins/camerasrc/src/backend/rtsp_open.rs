@@ -144,7 +144,7 @@ fn sound(streams: &[Stream]) -> (Option<(usize, Sound)>, Option<String>) {
                 .take(TOLD)
                 .collect();
             Some(format!(
-                "the camera's sound is left out: it is {}, and AAC, PCMA and PCMU are taken",
+                "the camera's sound is left out: it is {}, and AAC, Opus, PCMA and PCMU are taken",
                 names.join(", ")
             ))
         }

@@ -11,8 +11,8 @@
 //! on what whoever set the camera up may want to know: sound that is left out, key frames that do not come.
 //! Files and scenes live in a private pipeline with one thread of its own; all RTSP cameras share one network thread.
 //!
-//! Of an RTSP camera it takes H.264 or H.265, and sound that is AAC or G.711 (`audio/x-alaw`, `audio/x-mulaw`); the pad
-//! `audio` comes with the first piece of sound. Sound that stays away for two seconds is filled with gap events.
+//! Of an RTSP camera it takes H.264 or H.265, and sound that is AAC, Opus or G.711 (`audio/x-alaw`, `audio/x-mulaw`); the
+//! pad `audio` comes with the first piece of sound. Sound that stays away for two seconds is filled with gap events.
 //! Pictures begin with a key frame; decoding times come from what the parameter sets say about reordering.
 //! A time stamp that repeats, goes back or leaps gives way to the arrival of its picture, which then is `DISCONT`; a
 //! picture before which something was lost is `CORRUPTED`.

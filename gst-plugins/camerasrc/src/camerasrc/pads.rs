@@ -27,6 +27,11 @@ pub(super) fn templates() -> Vec<gst::PadTemplate> {
                 .field("framed", true)
                 .build(),
         )
+        .structure(
+            gst::Structure::builder("audio/x-opus")
+                .field("channel-mapping-family", 0)
+                .build(),
+        )
         .structure(gst::Structure::new_empty("audio/x-alaw"))
         .structure(gst::Structure::new_empty("audio/x-mulaw"))
         .build();

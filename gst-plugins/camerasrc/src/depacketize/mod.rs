@@ -3,12 +3,14 @@
 //! The RTSP library can do this too, but it keeps a picture for as long as a camera does not end it.
 
 mod aac;
+mod opus;
 mod parameter_sets;
 mod pictures;
 
 use std::time::Instant;
 
 pub use aac::AacUnits;
+pub use opus::opus_length;
 pub use parameter_sets::ParameterSets;
 pub use pictures::{Codec, Picture, Pictures};
 
