@@ -73,7 +73,7 @@ impl App {
             events.clone(),
             stopping.clone(),
         )
-        .with_evidence(evidence);
+        .with_evidence(Arc::clone(&evidence));
         let ingest = std::thread::Builder::new()
             .name("ingest".to_owned())
             .spawn(move || writer.run(&inbox))
@@ -91,7 +91,8 @@ impl App {
             restream,
             taps,
         })?);
-        let context = Arc::new(ApiContext::new(Arc::clone(&cameras), store, storage, clock));
+        let context = ApiContext::new(Arc::clone(&cameras), store, storage, clock);
+        let context = Arc::new(context.with_evidence(evidence));
         let api = tokio::spawn(api::serve(listener, context, stopping.clone()));
         let starting = Arc::clone(&cameras);
         run_blocking(move || starting.start()).await??;

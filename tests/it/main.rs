@@ -11,6 +11,7 @@ mod detect;
 mod restream;
 mod outage;
 mod crash;
+mod proof;
 mod cameras;
 mod render;
 mod bad_input;

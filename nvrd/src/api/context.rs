@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use super::error::{ApiError, ApiResult};
 use super::health::LastCheck;
 use crate::cameras::Cameras;
+use crate::evidence::Evidence;
 use crate::stills::Stills;
 use crate::storage::Storage;
 
@@ -22,6 +23,8 @@ pub struct ApiContext {
     pub(super) store: Store,
     pub(super) storage: Arc<Storage>,
     pub(super) stills: Arc<Stills>,
+    /// The chains; none where recordings are not proved.
+    pub(super) evidence: Option<Arc<Evidence>>,
     pub(super) clock: Arc<dyn Clock>,
     /// Monotonic time of the start.
     pub(super) started: Duration,
@@ -70,6 +73,7 @@ impl ApiContext {
             store,
             storage,
             stills: Arc::new(stills),
+            evidence: None,
             started: clock.monotonic(),
             clock,
             version: env!("CARGO_PKG_VERSION"),
@@ -81,6 +85,13 @@ impl ApiContext {
             tests: Arc::new(Semaphore::new(2)),
             checks: Arc::new(Semaphore::new(1)),
         }
+    }
+
+    /// The same context with the chains of recordings.
+    #[must_use]
+    pub fn with_evidence(mut self, evidence: Arc<Evidence>) -> Self {
+        self.evidence = Some(evidence);
+        self
     }
 
     /// Runs blocking work in a lane, off the threads that serve requests.

@@ -15,6 +15,7 @@ mod cameras;
 mod snapshot;
 mod events;
 mod recordings;
+mod evidence;
 mod stills;
 mod file;
 mod time;
@@ -65,6 +66,7 @@ fn table(context: Arc<ApiContext>) -> route::Table {
         .on(Method::GET, "/api/v1/recordings/{camera}/sprite.json", stills::sprite_cells)
         .on(Method::GET, "/api/v1/recordings/{camera}/{segment_id}/file.mp4", recordings::file)
         .on(Method::GET, "/api/v1/recordings/{camera}/{segment_id}/thumbnail.jpg", stills::thumbnail)
+        .on(Method::GET, "/api/v1/evidence/{camera}", evidence::head)
         .on(Method::GET, "/openapi.json", openapi::document)
         .on(Method::GET, "/docs", openapi::docs)
         .on(Method::GET, "/docs/{file}", openapi::docs_file)

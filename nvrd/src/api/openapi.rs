@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 use super::context::ApiContext;
 use super::error::{ApiError, ApiResult, ErrorBody};
 use super::reply::{Content, Redirect};
-use super::{cameras, events, health, recordings, snapshot, stills};
+use super::{cameras, events, evidence, health, recordings, snapshot, stills};
 
 /// The document; a test compares its paths with the table of routes.
 #[derive(Debug, OpenApi)]
@@ -45,6 +45,7 @@ use super::{cameras, events, health, recordings, snapshot, stills};
         stills::sprite_cells,
         recordings::file,
         stills::thumbnail,
+        evidence::head,
         document,
         docs,
         docs_file,

@@ -3,6 +3,7 @@
 mod cameras;
 mod document;
 mod events;
+mod evidence;
 mod files;
 mod refusals;
 mod served;
@@ -24,6 +25,7 @@ use warp::http::Response;
 use super::{ApiContext, routes};
 use crate::cameras::{Cameras, Parts};
 use crate::config::CameraConfig;
+use crate::evidence::Evidence;
 use crate::storage::Storage;
 
 /// 2026-01-01 00:00 UTC.
@@ -74,7 +76,9 @@ impl World {
         let cameras = Arc::new(cameras.unwrap());
         cameras.start().unwrap();
         await_rtsp(cameras.rtsp_address());
-        let context = ApiContext::new(cameras, store, storage, clock_of_all);
+        let evidence = Evidence::open(&storage.evidence(), clock_of_all.clone()).unwrap();
+        let context = ApiContext::new(cameras, store, storage, clock_of_all)
+            .with_evidence(Arc::new(evidence));
         Self {
             context: Arc::new(context),
             clock,

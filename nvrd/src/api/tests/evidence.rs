@@ -1,0 +1,30 @@
+//! The head of a chain as clients see it.
+
+use super::World;
+use crate::evidence::tests_support::row;
+
+#[tokio::test]
+async fn the_head_follows_the_chain() {
+    let world = World::new();
+    for path in ["/api/v1/evidence/gate", "/api/v1/evidence/%2e%2e%2fgate"] {
+        world
+            .ask("GET", path)
+            .await
+            .assert_refused(404, "there is no chain");
+    }
+    let evidence = world.context.evidence.clone().unwrap();
+    for (n, expect) in [(0, 1), (1, 2)] {
+        evidence.recorded(&[row("gate", n)], None).unwrap();
+        let head = world.json("/api/v1/evidence/gate").await;
+        assert_eq!(head["seq"], expect);
+        assert_eq!(head["entries"], expect);
+        assert_eq!(head["link"].as_str().unwrap().len(), 64);
+        assert_eq!(head["signature"].as_str().unwrap().len(), 128);
+        assert!(
+            head["public_key"]
+                .as_str()
+                .unwrap()
+                .starts_with("-----BEGIN PUBLIC KEY-----")
+        );
+    }
+}
