@@ -13,12 +13,14 @@ use nvr_media::{CameraSpec, Supervisor};
 use nvr_store::Store;
 use tokio::sync::broadcast;
 
+use crate::alarms::Alarms;
 use crate::api::{self, ApiContext};
 use crate::cameras::{Cameras, Parts, SpecContext, input_of_config, spec_of_input};
 use crate::config::Config;
 use crate::evidence::Evidence;
 use crate::ingest::{self, CommittedEvent, Ingest};
-use crate::storage::Storage;
+use crate::retention::{self, Policy, Retention};
+use crate::storage::{Storage, Watch};
 use crate::{plugins, recovery};
 
 /// Committed events that a slow listener may be behind before it loses the oldest.
@@ -28,6 +30,9 @@ const EVENT_BACKLOG: usize = 1024;
 #[derive(Debug)]
 pub struct App {
     cameras: Arc<Cameras>,
+    storage: Arc<Storage>,
+    /// The threads that look after the storages.
+    keepers: Vec<JoinHandle<()>>,
     ingest: JoinHandle<()>,
     api: tokio::task::JoinHandle<()>,
     api_address: std::net::SocketAddr,
@@ -46,12 +51,14 @@ impl App {
         let descriptions = Descriptions::load(config.pipelines.path.as_deref())?;
 
         // What earlier runs left: rows and files agree before anything new is written.
-        let storage = Arc::new(Storage::open_all(&config.storage)?);
-        let store = Store::open(&storage.database(), Arc::clone(&clock))?;
-        storage.identify(&store)?;
-        store.close_interrupted_events(clock.unix_us())?;
-        let evidence = Arc::new(Evidence::open(&storage.evidence(), Arc::clone(&clock))?);
-        recovery::recover(&storage, &store, &evidence)?;
+        let Kept {
+            storage,
+            store,
+            evidence,
+            events,
+            alarms,
+            retention,
+        } = Kept::open(&config, &clock)?;
 
         // Listeners before cameras: a port in use must not cost a started recording.
         let listener = api::bind(config.api.listen).await?;
@@ -64,7 +71,6 @@ impl App {
         // Cameras → notices → store → committed events.
         let stopping = Shutdown::new();
         let (notices, inbox) = sync_channel(ingest::QUEUE);
-        let (events, _) = broadcast::channel(EVENT_BACKLOG);
         let supervisor = Supervisor::new(Arc::clone(&clock), notices, taps.clone());
         let writer = Ingest::new(
             store.clone(),
@@ -74,10 +80,7 @@ impl App {
             stopping.clone(),
         )
         .with_evidence(Arc::clone(&evidence));
-        let ingest = std::thread::Builder::new()
-            .name("ingest".to_owned())
-            .spawn(move || writer.run(&inbox))
-            .map_err(|error| Error::exhausted(format!("ingest: no thread: {error}")))?;
+        let ingest = keeper("ingest", &stopping, move |_| writer.run(&inbox))?;
 
         // Commands go back by one door.
         let cameras = Arc::new(Cameras::new(Parts {
@@ -91,13 +94,37 @@ impl App {
             restream,
             taps,
         })?);
-        let context = ApiContext::new(Arc::clone(&cameras), store, storage, clock);
+        let moving = Arc::clone(&cameras);
+        let watch = Watch::new(
+            Arc::clone(&storage),
+            store.clone(),
+            Arc::clone(&clock),
+            alarms,
+            Box::new(move || moving.storage_moved()),
+        );
+        let context = ApiContext::new(
+            Arc::clone(&cameras),
+            store,
+            Arc::clone(&storage),
+            Arc::clone(&retention),
+            clock,
+        );
         let context = Arc::new(context.with_evidence(evidence));
         let api = tokio::spawn(api::serve(listener, context, stopping.clone()));
         let starting = Arc::clone(&cameras);
         run_blocking(move || starting.start()).await??;
+        let keepers = vec![
+            keeper("storage-watch", &stopping, move |stopping| {
+                watch.run(stopping)
+            })?,
+            keeper("retention", &stopping, move |stopping| {
+                retention.run(stopping)
+            })?,
+        ];
         Ok(Self {
             cameras,
+            storage,
+            keepers,
             ingest,
             api,
             api_address,
@@ -128,6 +155,8 @@ impl App {
     pub async fn stop(self) -> Result<()> {
         let Self {
             cameras,
+            storage,
+            keepers,
             ingest,
             api,
             stopping,
@@ -136,6 +165,13 @@ impl App {
         stopping.trigger();
         let api = api.await;
         let stopped = run_blocking(move || {
+            storage.watch_bell.ring();
+            storage.retention_bell.ring();
+            for keeper in keepers {
+                if keeper.join().is_err() {
+                    tracing::error!("a thread that looks after the storages panicked");
+                }
+            }
             cameras.stop();
             // The last sender of notices goes with the cameras; then the ingest has written everything.
             drop(cameras);
@@ -146,6 +182,62 @@ impl App {
         stopped.await??;
         api.map_err(|error| Error::internal("the API panicked").with_source(error))
     }
+}
+
+/// What lies on disk, brought in order, and those who look after it.
+struct Kept {
+    storage: Arc<Storage>,
+    store: Store,
+    evidence: Arc<Evidence>,
+    events: broadcast::Sender<CommittedEvent>,
+    alarms: Arc<Alarms>,
+    retention: Arc<Retention>,
+}
+
+impl Kept {
+    fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self> {
+        let storage = Arc::new(Storage::open_all(&config.storage)?);
+        let store = Store::open(&storage.database(), Arc::clone(clock))?;
+        storage.identify(&store)?;
+        store.close_interrupted_events(clock.unix_us())?;
+        let evidence = Arc::new(Evidence::open(&storage.evidence(), Arc::clone(clock))?);
+        let (events, _) = broadcast::channel(EVENT_BACKLOG);
+        let alarms = Alarms::new(store.clone(), Arc::clone(clock), events.clone());
+        let alarms = Arc::new(alarms);
+        let retention = Arc::new(Retention::new(retention::Parts {
+            storage: Arc::clone(&storage),
+            store: store.clone(),
+            clock: Arc::clone(clock),
+            policy: Policy::of(config),
+            deletions: Some(evidence.clone()),
+            alarms: Arc::clone(&alarms),
+        })?);
+        if let Err(error) = retention.empty_garbage(u64::MAX) {
+            tracing::error!(%error, "what was being deleted stays for now; it is tried again");
+        }
+        recovery::recover(&storage, &store, &evidence)?;
+        Ok(Self {
+            storage,
+            store,
+            evidence,
+            events,
+            alarms,
+            retention,
+        })
+    }
+}
+
+/// A thread that works until the daemon stops.
+fn keeper(
+    name: &str,
+    stopping: &Shutdown,
+    work: impl FnOnce(&Shutdown) + Send + 'static,
+) -> Result<JoinHandle<()>> {
+    let stopping = stopping.clone();
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || work(&stopping))
+        .map_err(|error| Error::exhausted(format!("{name}: no thread: {error}")))
 }
 
 async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
@@ -164,6 +256,7 @@ pub fn specs(config: &Config, config_folder: &Path) -> Result<Vec<CameraSpec>> {
         descriptions: &descriptions,
         config_folder,
         recordings: &config.storage.path.join("recordings"),
+        storage: None,
         thumbnails: &config.storage.path.join("thumbnails"),
     };
     let mut problems = Vec::new();

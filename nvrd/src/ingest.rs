@@ -107,7 +107,12 @@ impl Ingest {
                 What::SegmentClosed(closed) => {
                     changes.extend(self.segment(&camera, &closed).map(StoreChange::Segment))
                 }
-                What::Gap(gap) => self.gap(&camera, &gap),
+                What::Gap(gap) => {
+                    if gap.end_unix_us.is_none() {
+                        self.storage.trouble(gap.reason, gap.detail.as_deref());
+                    }
+                    self.gap(&camera, &gap);
+                }
                 What::Source(change) => self.source(&camera, &change),
                 What::State(status) => {
                     let state = status.state.as_str();

@@ -13,5 +13,7 @@ pub mod evidence;
 pub mod recovery;
 pub mod cameras;
 pub mod ingest;
+pub mod alarms;
+pub mod retention;
 pub mod stills;
 pub mod api;

@@ -12,6 +12,7 @@ mod restream;
 mod outage;
 mod crash;
 mod proof;
+mod disks;
 mod cameras;
 mod render;
 mod bad_input;

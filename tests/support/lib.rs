@@ -7,6 +7,7 @@
 
 pub mod camera;
 pub mod daemon;
+pub mod disk;
 pub mod load;
 pub mod media;
 pub mod pictures;

@@ -87,6 +87,21 @@ fn settings(description: &Description, spec: &CameraSpec, recordings: &Path) -> 
     settings
 }
 
+/// Where the recorder writes, in an order in which no step lets it write to a storage that was not asked for: the
+/// new file does not hold the old identity.
+pub(crate) fn storage_settings(spec: &CameraSpec) -> Vec<(&'static str, ParamValue)> {
+    let location = ParamValue::Text(spec.recordings.display().to_string());
+    let (file, id) = match &spec.storage {
+        Some(mark) => (mark.file.display().to_string(), mark.id.clone()),
+        None => (String::new(), String::new()),
+    };
+    vec![
+        ("identity-file", ParamValue::Text(file)),
+        ("location", location),
+        ("identity", ParamValue::Text(id)),
+    ]
+}
+
 /// Builds the pipeline of a camera; it stays in the NULL state.
 ///
 /// # Errors
@@ -119,6 +134,10 @@ pub(crate) fn assemble(
     })?;
     for (element, property, value) in settings(description, spec, &spec.recordings) {
         set(&child(&pipeline, &element)?, &property, &value)?;
+    }
+    let recorder = child(&pipeline, description::RECORDER)?;
+    for (property, value) in storage_settings(spec) {
+        set(&recorder, property, &value)?;
     }
     let source = child(&pipeline, description::SOURCE)?;
     if let Some(credentials) = &spec.credentials {

@@ -20,5 +20,5 @@ pub mod probe;
 
 pub use description::Description;
 pub use notice::{CameraState, CameraStatus, Notice, What};
-pub use spec::{CameraSpec, ParamValue};
+pub use spec::{CameraSpec, ParamValue, StorageMark};
 pub use supervisor::Supervisor;

@@ -42,6 +42,15 @@ pub struct Credentials {
     pub password: Secret,
 }
 
+/// How the storage folder that a camera writes to is known again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageMark {
+    /// The file that says which storage it is.
+    pub file: PathBuf,
+    /// What it must say.
+    pub id: String,
+}
+
 /// What one camera shall be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CameraSpec {
@@ -57,6 +66,8 @@ pub struct CameraSpec {
     pub params: BTreeMap<String, ParamValue>,
     /// Folder of its segments.
     pub recordings: PathBuf,
+    /// Which storage that folder must be in; without it, any is taken.
+    pub storage: Option<StorageMark>,
     /// Folder of the thumbnails of events.
     pub thumbnails: PathBuf,
     /// Whether it shall run.

@@ -11,6 +11,7 @@ use super::error::{ApiError, ApiResult};
 use super::health::LastCheck;
 use crate::cameras::Cameras;
 use crate::evidence::Evidence;
+use crate::retention::Retention;
 use crate::stills::Stills;
 use crate::storage::Storage;
 
@@ -22,6 +23,7 @@ pub struct ApiContext {
     pub(super) cameras: Arc<Cameras>,
     pub(super) store: Store,
     pub(super) storage: Arc<Storage>,
+    pub(super) retention: Arc<Retention>,
     pub(super) stills: Arc<Stills>,
     /// The chains; none where recordings are not proved.
     pub(super) evidence: Option<Arc<Evidence>>,
@@ -35,6 +37,7 @@ pub struct ApiContext {
     snapshots: Arc<Semaphore>,
     pictures: Arc<Semaphore>,
     tests: Arc<Semaphore>,
+    plans: Arc<Semaphore>,
     pub(super) checks: Arc<Semaphore>,
 }
 
@@ -55,6 +58,8 @@ pub(super) enum Lane {
     Snapshot,
     /// Decoding pictures of recordings.
     Still,
+    /// Planning what a policy would delete, which may look at every segment: one at a time.
+    Plan,
     /// Connecting to a camera.
     Test,
 }
@@ -65,6 +70,7 @@ impl ApiContext {
         cameras: Arc<Cameras>,
         store: Store,
         storage: Arc<Storage>,
+        retention: Arc<Retention>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let stills = Stills::new(Arc::clone(&storage), store.clone(), Arc::clone(&clock));
@@ -72,6 +78,7 @@ impl ApiContext {
             cameras,
             store,
             storage,
+            retention,
             stills: Arc::new(stills),
             evidence: None,
             started: clock.monotonic(),
@@ -83,6 +90,7 @@ impl ApiContext {
             snapshots: Arc::new(Semaphore::new(2)),
             pictures: Arc::new(Semaphore::new(2)),
             tests: Arc::new(Semaphore::new(2)),
+            plans: Arc::new(Semaphore::new(1)),
             checks: Arc::new(Semaphore::new(1)),
         }
     }
@@ -107,6 +115,7 @@ impl ApiContext {
             Lane::Change => (&self.changes, "changes"),
             Lane::Snapshot => (&self.snapshots, "snapshots"),
             Lane::Still => (&self.pictures, "pictures of recordings"),
+            Lane::Plan => (&self.plans, "plans"),
             Lane::Test => (&self.tests, "tests of cameras"),
         };
         let turn = tokio::time::timeout(TURN, Arc::clone(permits).acquire_owned()).await;

@@ -31,7 +31,7 @@ pub(super) struct LastCheck {
 /// How the recorder is.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Health {
-    /// `degraded` when a camera that shall run has a problem, or the database has.
+    /// `degraded` when a camera that shall run has a problem, or the database or a storage has.
     status: Verdict,
     /// Version of the program.
     version: &'static str,
@@ -94,9 +94,14 @@ enum DatabaseState {
     Checking,
 }
 
-/// Space where recordings go; absent when the system does not tell.
+/// Where recordings go; more is at `/api/v1/storage`.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(super) struct Space {
+    /// The name of the storage that takes new recordings; `null` when none can.
+    in_use: Option<String>,
+    /// What is wrong with storages, and with the clock that deletes by age, one sentence each.
+    problems: Vec<String>,
+    /// What is free on its disk; `null` when the system does not tell.
     free_bytes: Option<u64>,
     total_bytes: Option<u64>,
 }
@@ -122,7 +127,9 @@ pub(super) async fn get(
     let health = context.run(Lane::Read, |context| {
         let cameras = counts(context)?;
         let database = database(context);
+        let storage = space(context);
         let well = cameras.degraded + cameras.backoff == 0
+            && storage.problems.is_empty()
             && matches!(database.state, DatabaseState::Ok | DatabaseState::Checking);
         Ok(Health {
             status: if well { Verdict::Ok } else { Verdict::Degraded },
@@ -134,7 +141,7 @@ pub(super) async fn get(
                 .as_secs(),
             cameras,
             database,
-            storage: space(context),
+            storage,
             rtsp: RtspAddress {
                 url: format!("rtsp://{}/", context.cameras.rtsp_address()),
             },
@@ -247,15 +254,23 @@ fn database(context: &ApiContext) -> Database {
 }
 
 fn space(context: &ApiContext) -> Space {
-    match rustix::fs::statvfs(context.storage.recordings()) {
-        Ok(found) => Space {
-            // What a program without privileges may use.
-            free_bytes: Some(found.f_bavail.saturating_mul(found.f_frsize)),
-            total_bytes: Some(found.f_blocks.saturating_mul(found.f_frsize)),
-        },
-        Err(error) => {
-            tracing::debug!(%error, "the free space is not known");
-            Space::default()
-        }
+    let storage = &context.storage;
+    let in_use = storage.in_use();
+    let room = in_use.and_then(|volume| volume.space());
+    let mut problems: Vec<String> = storage
+        .volumes()
+        .iter()
+        .filter_map(|volume| volume.condition().detail().map(str::to_owned))
+        .collect();
+    if let Some((reason, _)) = context.retention.clock_doubt() {
+        problems.push(format!(
+            "nothing is deleted by age: the clock is not trusted: {reason}"
+        ));
+    }
+    Space {
+        in_use: in_use.map(|volume| volume.name().to_owned()),
+        problems,
+        free_bytes: room.map(|room| room.free_bytes),
+        total_bytes: room.map(|room| room.total_bytes),
     }
 }

@@ -16,6 +16,8 @@ mod snapshot;
 mod events;
 mod recordings;
 mod evidence;
+mod keeping;
+mod storage;
 mod stills;
 mod file;
 mod time;
@@ -67,6 +69,12 @@ fn table(context: Arc<ApiContext>) -> route::Table {
         .on(Method::GET, "/api/v1/recordings/{camera}/{segment_id}/file.mp4", recordings::file)
         .on(Method::GET, "/api/v1/recordings/{camera}/{segment_id}/thumbnail.jpg", stills::thumbnail)
         .on(Method::GET, "/api/v1/evidence/{camera}", evidence::head)
+        .on(Method::DELETE, "/api/v1/recordings/{camera}", keeping::delete)
+        .on(Method::POST, "/api/v1/recordings/{camera}/protect", keeping::protect)
+        .on(Method::GET, "/api/v1/storage", storage::get)
+        .on(Method::GET, "/api/v1/storage/policy", storage::policy)
+        .on(Method::POST, "/api/v1/storage/plan", storage::plan)
+        .on(Method::POST, "/api/v1/storage/trust-clock", storage::trust_clock)
         .on(Method::GET, "/openapi.json", openapi::document)
         .on(Method::GET, "/docs", openapi::docs)
         .on(Method::GET, "/docs/{file}", openapi::docs_file)

@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
 use super::context::ApiContext;
 use super::error::{ApiError, ApiResult, ErrorBody};
 use super::reply::{Content, Redirect};
-use super::{cameras, events, evidence, health, recordings, snapshot, stills};
+use super::{cameras, events, evidence, health, keeping, recordings, snapshot, stills, storage};
 
 /// The document; a test compares its paths with the table of routes.
 #[derive(Debug, OpenApi)]
@@ -44,6 +44,12 @@ use super::{cameras, events, evidence, health, recordings, snapshot, stills};
         stills::sprite,
         stills::sprite_cells,
         recordings::file,
+        keeping::delete,
+        keeping::protect,
+        storage::get,
+        storage::policy,
+        storage::plan,
+        storage::trust_clock,
         stills::thumbnail,
         evidence::head,
         document,
@@ -56,6 +62,7 @@ use super::{cameras, events, evidence, health, recordings, snapshot, stills};
         (name = "system", description = "Whether all is well."),
         (name = "cameras", description = "What is recorded, and how."),
         (name = "events", description = "What was seen."),
+        (name = "storage", description = "Where recordings are kept, and for how long."),
         (name = "recordings", description = "What is on disk."),
         (name = "documentation", description = "This description."),
     ),
@@ -63,7 +70,17 @@ use super::{cameras, events, evidence, health, recordings, snapshot, stills};
 struct Document;
 
 /// Bodies of requests, where a field may be absent.
-const REQUESTS: &[&str] = &["NewCamera", "CameraToTest", "WholeCamera", "CameraChange"];
+const REQUESTS: &[&str] = &[
+    "NewCamera",
+    "CameraToTest",
+    "WholeCamera",
+    "CameraChange",
+    "PlanRequest",
+    "RetentionPolicy",
+    "CameraLimits",
+    "FolderLimits",
+    "ProtectRequest",
+];
 
 /// Marks every field of an answer as present: what is not known is `null`.
 struct NullNotAbsent;

@@ -50,6 +50,12 @@ pub(super) struct Segment {
     blake3: Option<String>,
     /// Whether the first picture does not follow on from the segment before.
     discont: bool,
+    /// Identity of the storage that holds the file.
+    storage: String,
+    /// Whether no policy may delete it.
+    protected: bool,
+    /// The codec of the sound, `null` without sound.
+    audio: Option<String>,
     /// Path of the file.
     url: String,
     /// Path of its small picture.
@@ -236,6 +242,9 @@ fn segment_of(row: SegmentRow) -> Segment {
         height: row.height,
         blake3: row.blake3,
         discont: row.discont,
+        storage: row.storage,
+        protected: row.protected,
+        audio: row.audio,
     }
 }
 

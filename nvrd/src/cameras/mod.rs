@@ -14,7 +14,7 @@ use nvr_media::description::Descriptions;
 use nvr_media::probe::{self, Probe};
 use nvr_media::restream::Restream;
 use nvr_media::tap::Taps;
-use nvr_media::{CameraSpec, CameraStatus, Supervisor, snapshot};
+use nvr_media::{CameraSpec, CameraStatus, StorageMark, Supervisor, snapshot};
 use nvr_store::Store;
 
 use crate::config::CameraConfig;
@@ -135,6 +135,15 @@ impl Cameras {
     /// # Errors
     /// When the store cannot be read.
     pub fn start(&self) -> Result<()> {
+        let _door = self.door.lock().expect("no holder of this lock panics");
+        self.apply()
+    }
+
+    /// Tells every camera where to write now; a running pipeline goes on.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn storage_moved(&self) -> Result<()> {
         let _door = self.door.lock().expect("no holder of this lock panics");
         self.apply()
     }
@@ -279,10 +288,17 @@ impl Cameras {
     /// # Errors
     /// Every problem of the input, each with its field.
     pub fn spec(&self, input: &CameraInput) -> Result<CameraSpec> {
+        // Where none takes files, the recorder finds no identity and says so until there is one again.
+        let in_use = self.storage.in_use().map(AsRef::as_ref);
+        let volume = in_use.unwrap_or_else(|| self.storage.first());
         let context = SpecContext {
             descriptions: &self.descriptions,
             config_folder: &self.config_folder,
-            recordings: &self.storage.recordings(),
+            recordings: &volume.recordings(),
+            storage: volume.id().map(|id| StorageMark {
+                file: volume.identity_file(),
+                id: id.to_owned(),
+            }),
             thumbnails: &self.storage.thumbnails(),
         };
         spec_of_input(input, &context)

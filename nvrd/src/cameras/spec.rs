@@ -3,7 +3,7 @@
 use nvr_base::{Error, Result, Secret, Slug};
 use nvr_media::description::Descriptions;
 use nvr_media::spec::Credentials;
-use nvr_media::{CameraSpec, ParamValue};
+use nvr_media::{CameraSpec, ParamValue, StorageMark};
 
 use super::CameraInput;
 
@@ -16,6 +16,8 @@ pub struct SpecContext<'a> {
     pub config_folder: &'a std::path::Path,
     /// The folder of all recordings.
     pub recordings: &'a std::path::Path,
+    /// Which storage that folder must be in.
+    pub storage: Option<StorageMark>,
     /// The folder of all thumbnails.
     pub thumbnails: &'a std::path::Path,
 }
@@ -48,6 +50,7 @@ pub fn spec_of_input(input: &CameraInput, context: &SpecContext<'_>) -> Result<C
     let credentials = credentials_of(input);
     Ok(CameraSpec {
         recordings: context.recordings.join(name.as_str()),
+        storage: context.storage.clone(),
         thumbnails: context.thumbnails.to_owned(),
         uri: input.uri.clone(),
         enabled: input.enabled,

@@ -7,6 +7,8 @@ use nvr_base::Secret;
 use nvr_media::ParamValue;
 use serde::{Deserialize, Deserializer};
 
+use super::RetentionConfig;
+
 /// One camera of the file.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +32,9 @@ pub struct CameraConfig {
     /// The knobs of the description.
     #[serde(default)]
     pub params: BTreeMap<String, ParamValue>,
+    /// How long its recordings are kept, where that differs from `[retention]`.
+    #[serde(default)]
+    pub retention: RetentionConfig,
     /// Whether it runs; true unless given.
     #[serde(default = "yes")]
     pub enabled: bool,

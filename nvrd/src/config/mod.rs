@@ -1,6 +1,8 @@
 //! The configuration file: one TOML document, read into types that cannot hold a bad value.
 
 mod camera;
+mod units;
+mod retention;
 mod storage;
 mod nearest;
 
@@ -11,7 +13,9 @@ use nvr_base::{Error, Result};
 use serde::Deserialize;
 
 pub use camera::CameraConfig;
+pub use retention::{RetentionConfig, WhenFullConfig};
 pub use storage::{MoreStorage, StorageConfig};
+pub use units::{Bytes, Days};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -19,6 +23,9 @@ pub use storage::{MoreStorage, StorageConfig};
 pub struct Config {
     /// Where everything is kept.
     pub storage: StorageConfig,
+    /// How long recordings are kept.
+    #[serde(default)]
+    pub retention: RetentionConfig,
     /// The REST API.
     #[serde(default)]
     pub api: ApiConfig,
@@ -127,7 +134,7 @@ impl Config {
     /// With every problem it has, each with its key.
     pub fn parse(text: &str, folder: &Path) -> Result<Self> {
         let mut config: Self =
-            toml::from_str(text).map_err(|error| Error::invalid(nearest::explain(&error)))?;
+            toml::from_str(text).map_err(|error| Error::invalid(nearest::explain(text, &error)))?;
         config.storage.path = folder.join(&config.storage.path);
         for more in &mut config.storage.more {
             more.path = folder.join(&more.path);
@@ -244,6 +251,47 @@ mod tests {
                 api.listen: 0.0.0.0:8000 is not a loopback address: there are no users yet, so use 127.0.0.1 or ::1
                 camera[0].name: "A b" is no camera name: use 1 to 64 of a-z, 0-9 and -, with a letter or digit at both ends
                 camera[2].name: "x" is given twice"#]],
+        );
+    }
+
+    #[test]
+    fn retention_is_read_and_refused_with_its_key() {
+        let text = |retention: &str| format!("[storage]\npath = \"d\"\n{retention}");
+        let good = text(
+            "max_bytes = \"1 TB\"\nmin_free = \"5 GiB\"\nwhen_full = \"delete_protected\"\n\
+             [[storage.more]]\npath = \"e\"\nmax_bytes = 1000\n\
+             [retention]\ncontinuous_days = 0.5\nevent_days = 90\n\
+             [[camera]]\nname = \"a\"\nuri = \"test://ball\"\n[camera.retention]\nevent_days = 7\nmax_bytes = \"1 GB\"",
+        );
+        let config = Config::parse(&good, Path::new("/etc/nvrd")).unwrap();
+        assert_eq!(config.storage.max_bytes.unwrap().get(), 1_000_000_000_000);
+        assert_eq!(config.storage.when_full, WhenFullConfig::DeleteProtected);
+        assert_eq!(config.storage.more[0].path, Path::new("/etc/nvrd/e"));
+        let limits = config.cameras[0].retention.or(config.retention).limits();
+        let day = 86_400_000_000_i64;
+        assert_eq!(limits.age_us, [Some(day / 2), None, Some(7 * day)]);
+        assert_eq!(limits.max_bytes, Some(1_000_000_000));
+        check(
+            &text("[retention]\nmotion_days = -1"),
+            &expect![[r#"
+                line 4, column 15: motion_days: -1 is no number of days: use one above 0 and up to 36500, or leave the key out to keep recordings whatever their age"#]],
+        );
+        check(
+            &text("min_free = \"lots\""),
+            &expect![[r#"
+                line 3, column 12: min_free: "lots" is no number of bytes: use a number above 0 with B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, such as "500 GB""#]],
+        );
+        check(
+            &text(
+                "[[camera]]\nname = \"a\"\nuri = \"test://ball\"\nretention = { event_days = 3, motion_days = 0 }",
+            ),
+            &expect![[r#"
+                line 6, column 45: motion_days: 0 is no number of days: use one above 0 and up to 36500, or leave the key out to keep recordings whatever their age"#]],
+        );
+        check(
+            &text("when_full = \"panic\""),
+            &expect![[r#"
+                line 3, column 13: unknown variant `panic`, expected `stop` or `delete_protected`"#]],
         );
     }
 

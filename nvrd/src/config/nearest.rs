@@ -1,13 +1,26 @@
 //! Turns an error of the TOML reader into one line: where, what, and for an unknown key the nearest known one.
 
-/// One line on what is wrong.
-pub(super) fn explain(error: &toml::de::Error) -> String {
+/// One line on what is wrong in a text.
+pub(super) fn explain(text: &str, error: &toml::de::Error) -> String {
     let message = error.message().trim().replace('\n', " ");
     let place = place(error);
     match unknown_key(&message) {
         Some((key, known)) => format!("{place}unknown key `{key}`{}", hint(key, &known)),
+        // Our own sentences are about a value, and its key stands before it.
+        None if message.contains(": use ") => {
+            let key = key_before(text, error).map(|key| format!("{key}: "));
+            format!("{place}{}{message}", key.unwrap_or_default())
+        }
         None => format!("{place}{message}"),
     }
+}
+
+/// The key whose value an error is about.
+fn key_before<'a>(text: &'a str, error: &toml::de::Error) -> Option<&'a str> {
+    let before = text.get(..error.span()?.start)?.trim_end();
+    let before = before.strip_suffix('=')?.trim_end();
+    let start = before.rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.')));
+    Some(&before[start.map_or(0, |at| at + 1)..])
 }
 
 /// `line 3, column 1: `, from the error's own rendering, which counts lines.

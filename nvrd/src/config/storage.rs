@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::retention::WhenFullConfig;
+use super::units::Bytes;
+
 /// Most folders beside the first.
 const MAX_MORE: usize = 15;
 
@@ -16,6 +19,13 @@ pub struct StorageConfig {
     /// Whether to start only when a disk is mounted exactly there.
     #[serde(default)]
     pub require_mount: bool,
+    /// Most bytes of recordings in the folder; as many as there is room for unless given.
+    pub max_bytes: Option<Bytes>,
+    /// What always stays free on its disk; 1 GiB, or a twentieth of a smaller disk, unless given.
+    pub min_free: Option<Bytes>,
+    /// What happens when only protected recordings are left: `stop` unless given.
+    #[serde(default)]
+    pub when_full: WhenFullConfig,
     /// More folders for recordings, used in this order when the ones before cannot take more.
     #[serde(default)]
     pub more: Vec<MoreStorage>,
@@ -29,6 +39,10 @@ pub struct MoreStorage {
     pub path: PathBuf,
     /// What it is called in answers and events; the last part of its path unless given.
     pub name: Option<String>,
+    /// Most bytes of recordings in the folder.
+    pub max_bytes: Option<Bytes>,
+    /// What always stays free on its disk.
+    pub min_free: Option<Bytes>,
 }
 
 impl StorageConfig {
@@ -37,6 +51,9 @@ impl StorageConfig {
         Self {
             path: path.to_owned(),
             require_mount: false,
+            max_bytes: None,
+            min_free: None,
+            when_full: WhenFullConfig::Stop,
             more: Vec::new(),
         }
     }
@@ -69,6 +86,8 @@ impl MoreStorage {
         Self {
             path: path.to_owned(),
             name: None,
+            max_bytes: None,
+            min_free: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Which storage folder is which: compares the identity files with what the database knows.
 
+use std::sync::Arc;
+
 use nvr_base::{Error, Result};
 use nvr_store::{StorageRow, Store};
 
@@ -10,15 +12,18 @@ impl Storage {
     /// Finds out which folder is which, and says of segments without a storage that they lie in the first.
     ///
     /// A folder whose disk is missing, or that is another one than expected, is no error: nothing is written to it,
-    /// its condition says why, and [`Storage::arrive`] looks again.
+    /// its condition says why, and the watch looks again.
     ///
     /// # Errors
     /// When the database or the first folder cannot be written to.
     pub fn identify(&self, store: &Store) -> Result<()> {
         for index in 0..self.volumes().len() {
-            let condition = self.look(index, store)?;
+            let condition = self.look(index, store, true)?;
             self.volumes()[index].set_condition(condition);
         }
+        // The first that can take files does, without the patience that one which failed needs.
+        let ready = |volume: &Arc<Volume>| volume.condition() == Condition::Ready;
+        self.set_chosen(self.volumes().iter().position(ready));
         if let (Some(id), true) = (self.first().id(), self.first().condition().is_present()) {
             store.place_segments(id)?;
         }
@@ -27,9 +32,11 @@ impl Storage {
 
     /// How a folder is that was missing or foreign: what it was expected to be, or new where no disk was known.
     ///
+    /// `opened` is for the start, when the database in the first folder has just been opened.
+    ///
     /// # Errors
     /// When the database cannot be read or written to.
-    pub(super) fn look(&self, index: usize, store: &Store) -> Result<Condition> {
+    pub(super) fn look(&self, index: usize, store: &Store, opened: bool) -> Result<Condition> {
         let volume = &self.volumes()[index];
         let path = volume.root().display().to_string();
         let rows = store.storages()?;
@@ -70,8 +77,9 @@ impl Storage {
                 }
                 settle(volume, store, &found)
             }
-            // The database lies in the first folder, so its disk is there whatever else was removed.
-            (None, Some(known)) if index == 0 => {
+            // The database was just opened in the first folder, so its disk is there whatever else was removed. Later
+            // it is no proof: an open file outlives the mount.
+            (None, Some(known)) if index == 0 && opened => {
                 tracing::warn!(
                     storage.path = path,
                     storage.id = known.id,
@@ -133,7 +141,12 @@ pub(super) fn missing(volume: &Volume) -> Condition {
 }
 
 /// The sentence for a folder with another identity than expected.
-fn foreign(volume: &Volume, expected: &str, found: &str, rows: &[StorageRow]) -> Condition {
+pub(super) fn foreign(
+    volume: &Volume,
+    expected: &str,
+    found: &str,
+    rows: &[StorageRow],
+) -> Condition {
     let whose = match rows.iter().find(|row| row.id == found) {
         Some(row) => format!("which was last seen at {}", row.path),
         None => "which is of no storage known here".to_owned(),

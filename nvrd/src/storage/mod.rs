@@ -6,23 +6,39 @@ mod mount;
 pub mod identity;
 mod volume;
 mod arrival;
+mod bell;
+mod choice;
+mod reserve;
+mod watch;
 
 use std::fs::{File, TryLockError};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use nvr_base::{Error, Result, Slug};
 use nvr_store::SegmentRow;
 
 use crate::config::StorageConfig;
 
+pub use bell::Bell;
 pub use volume::{Condition, Space, Volume};
+pub use watch::Watch;
 
 /// All storage folders of this daemon, locked for this process.
 #[derive(Debug)]
 pub struct Storage {
     /// In the order of the configuration; never empty.
     volumes: Vec<Arc<Volume>>,
+    /// Which of them takes new files; `None` when none can.
+    chosen: Mutex<Option<usize>>,
+    /// Writes that failed, the last of each folder, until the watch has seen them.
+    reports: Mutex<Vec<watch::Report>>,
+    /// By folder: why retention cannot make room in it.
+    full: Mutex<Vec<Option<String>>>,
+    /// Wakes the watch.
+    pub watch_bell: Bell,
+    /// Wakes what deletes.
+    pub retention_bell: Bell,
     /// Held, not read: the lock goes with it.
     _lock: File,
 }
@@ -108,7 +124,12 @@ impl Storage {
             volumes.push(Arc::new(Volume::new(name, root)));
         }
         Ok(Self {
+            full: Mutex::new(vec![None; volumes.len()]),
             volumes,
+            chosen: Mutex::new(Some(0)),
+            reports: Mutex::default(),
+            watch_bell: Bell::default(),
+            retention_bell: Bell::default(),
             _lock: lock,
         })
     }
@@ -129,6 +150,35 @@ impl Storage {
             "" => self.volumes.first(),
             id => self.volumes.iter().find(|volume| volume.id() == Some(id)),
         }
+    }
+
+    /// The folder that takes new files; `None` when none can.
+    pub fn in_use(&self) -> Option<&Arc<Volume>> {
+        self.volumes.get(self.chosen()?)
+    }
+
+    fn chosen(&self) -> Option<usize> {
+        *self.chosen.lock().expect("no holder of this lock panics")
+    }
+
+    fn set_chosen(&self, index: Option<usize>) {
+        *self.chosen.lock().expect("no holder of this lock panics") = index;
+    }
+
+    /// Says that retention cannot make room in a folder, and why, or that it can again.
+    pub fn set_full(&self, storage: &str, why: Option<String>) {
+        let index = self.volumes.iter().position(|v| v.id() == Some(storage));
+        if let Some(index) = index {
+            let mut full = self.full.lock().expect("no holder of this lock panics");
+            if full[index].is_some() != why.is_some() {
+                self.watch_bell.ring();
+            }
+            full[index] = why;
+        }
+    }
+
+    fn fullness(&self, index: usize) -> Option<String> {
+        self.full.lock().expect("no holder of this lock panics")[index].clone()
     }
 
     /// The SQLite file.

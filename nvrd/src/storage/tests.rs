@@ -150,10 +150,10 @@ fn nothing_is_made_where_a_disk_is_missing() {
     assert_eq!(error.kind(), nvr_base::ErrorKind::Unavailable);
     // An empty mount point is no new storage either.
     std::fs::create_dir(world.path("second")).unwrap();
-    assert_eq!(storage.look(1, &store).unwrap().as_str(), "missing");
+    assert_eq!(storage.look(1, &store, false).unwrap().as_str(), "missing");
     std::fs::remove_dir(world.path("second")).unwrap();
     world.rename("away", "second");
-    assert_eq!(storage.look(1, &store).unwrap(), Condition::Ready);
+    assert_eq!(storage.look(1, &store, false).unwrap(), Condition::Ready);
 }
 
 #[test]

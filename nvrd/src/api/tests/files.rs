@@ -39,7 +39,8 @@ async fn a_range_has_its_segments_and_its_gaps() {
         json!({
             "id": id, "start_unix_us": NOW_US, "end_unix_us": NOW_US + 10 * SECOND_US, "duration_s": 10.0,
             "frames": 250, "bytes": 10, "codec": "h264", "width": 1920, "height": 1080, "blake3": "abc",
-            "discont": false, "url": format!("/api/v1/recordings/front/{id}/file.mp4"),
+            "discont": false, "storage": world.context.storage.first().id().unwrap(), "protected": false,
+            "audio": null, "url": format!("/api/v1/recordings/front/{id}/file.mp4"),
             "thumbnail_url": format!("/api/v1/recordings/front/{id}/thumbnail.jpg"),
         })
     );

@@ -7,6 +7,7 @@ mod evidence;
 mod files;
 mod refusals;
 mod served;
+mod storage;
 mod stills;
 
 use std::sync::Arc;
@@ -23,9 +24,11 @@ use serde_json::Value;
 use warp::http::Response;
 
 use super::{ApiContext, routes};
+use crate::alarms::Alarms;
 use crate::cameras::{Cameras, Parts};
 use crate::config::CameraConfig;
 use crate::evidence::Evidence;
+use crate::retention::{self, Policy, Retention};
 use crate::storage::Storage;
 
 /// 2026-01-01 00:00 UTC.
@@ -60,6 +63,7 @@ impl World {
             password_file: None,
             pipeline: "record".to_owned(),
             params: Default::default(),
+            retention: Default::default(),
             enabled: false,
         };
         let cameras = Cameras::new(Parts {
@@ -76,8 +80,23 @@ impl World {
         let cameras = Arc::new(cameras.unwrap());
         cameras.start().unwrap();
         await_rtsp(cameras.rtsp_address());
+        storage.identify(&store).unwrap();
+        let alarms = Alarms::new(
+            store.clone(),
+            clock_of_all.clone(),
+            tokio::sync::broadcast::channel(16).0,
+        );
+        let retention = Retention::new(retention::Parts {
+            storage: storage.clone(),
+            store: store.clone(),
+            clock: clock_of_all.clone(),
+            policy: Policy::default(),
+            deletions: None,
+            alarms: Arc::new(alarms),
+        });
+        let retention = Arc::new(retention.unwrap());
         let evidence = Evidence::open(&storage.evidence(), clock_of_all.clone()).unwrap();
-        let context = ApiContext::new(cameras, store, storage, clock_of_all)
+        let context = ApiContext::new(cameras, store, storage, retention, clock_of_all)
             .with_evidence(Arc::new(evidence));
         Self {
             context: Arc::new(context),
@@ -168,7 +187,7 @@ impl World {
             blake3: blake3.map(str::to_owned),
             discont: false,
             keyframes: vec![(0, 0)],
-            storage: String::new(),
+            storage: self.context.storage.first().id().unwrap().to_owned(),
             protected: false,
             audio: None,
         };
