@@ -14,6 +14,8 @@ use crate::storage::Volume;
 
 /// A shorter hole between two segments is none: nobody knows the length of the last picture exactly.
 pub(super) const SEAM_US: i64 = 50_000;
+/// So many rows without an entry are named one by one.
+const NAMED_ALONE: usize = 20;
 /// Files and rows may differ by so much in their times, microseconds: both are rounded.
 const ROUNDING_US: u64 = 2_000;
 
@@ -66,7 +68,29 @@ impl Walk<'_> {
                 Pair::Foreign(_) => {}
             }
         }
+        self.enter();
         Ok(())
+    }
+
+    /// R12: rows without an entry; many are told as one, for then the chain as a whole was not there.
+    fn enter(&mut self) {
+        let unentered = std::mem::take(&mut self.unentered);
+        if unentered.len() <= NAMED_ALONE {
+            for (id, path) in unentered {
+                let remedy = Remedy::Enter { rows: vec![id] };
+                let what = "the chain has no entry for it".to_owned();
+                self.found("R12", &path, what, Some(remedy));
+            }
+            return;
+        }
+        let first = unentered.first().map_or("", |(_, path)| path.as_str());
+        let what = format!(
+            "{} listed files have no entry in the chain, the first is {first}",
+            unentered.len()
+        );
+        let rows = unentered.into_iter().map(|(id, _)| id).collect();
+        let camera = self.camera.clone();
+        self.found("R12", &camera, what, Some(Remedy::Enter { rows }));
     }
 
     /// Whether a file and its row are worth more than the sight that both are there.
@@ -192,11 +216,7 @@ impl Walk<'_> {
             return self.differs(volume, row, &file, content, what, None);
         }
         if content.is_none() {
-            let remedy = Remedy::Enter {
-                row: row.id.clone(),
-            };
-            let what = "the chain has no entry for it".to_owned();
-            self.found("R12", &row.path, what, Some(remedy));
+            self.unentered.push((row.id.clone(), row.path.clone()));
         }
         if self.check.level == Level::Deep || self.last.as_ref() == Some(&row.id) {
             self.content_of(volume, row, &file, content)?;

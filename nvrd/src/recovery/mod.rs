@@ -133,7 +133,7 @@ pub fn recover(storage: &Storage, store: &Store, evidence: &Evidence) -> Result<
             repaired = report.repaired,
             listed = report.listed,
             quarantined = report.quarantined,
-            "the last run did not end in order, or somebody changed the recordings"
+            "files, index and chains did not agree: a crash, a disk or a person"
         );
     }
     Ok(report)
@@ -152,6 +152,8 @@ struct Walk<'a> {
     since_us: i64,
     /// The last segment that is listed.
     last: Option<String>,
+    /// Id and path of those that the chain has no entry for.
+    unentered: Vec<(String, String)>,
     report: &'a mut Report,
     tell: &'a mut dyn FnMut(&Finding),
 }
@@ -243,12 +245,13 @@ impl Check<'_> {
         tell: &mut dyn FnMut(&Finding),
     ) -> Result<()> {
         let last = self.store.file_before(&camera, i64::MAX)?;
-        let since_us = match (&last, self.level) {
-            (Some(last), Level::Start) => last.start_us.saturating_sub(DAY_US),
-            _ => i64::MIN,
-        };
         let first = self.storage.first().id().unwrap_or_default().to_owned();
         let folder = self.chain_folder(&camera);
+        let since_us = match (&last, self.level) {
+            // Recordings from before there were chains are entered once, all of them.
+            (Some(last), Level::Start) if folder.exists() => last.start_us.saturating_sub(DAY_US),
+            _ => i64::MIN,
+        };
         let since = (since_us != i64::MIN).then_some(since_us);
         let said = Said::read(&folder, &first, since)?;
         report.cameras += 1;
@@ -260,6 +263,7 @@ impl Check<'_> {
             first,
             since_us,
             last: last.map(|last| last.id),
+            unentered: Vec::new(),
             report,
             tell,
         };
@@ -356,8 +360,8 @@ enum Remedy {
         row: Box<SegmentRow>,
         has_entry: bool,
     },
-    /// The chain gets the entry that it lacks.
-    Enter { row: String },
+    /// The chain gets the entries that it lacks.
+    Enter { rows: Vec<String> },
     /// The chain hears that neither file nor row is there.
     Settle { row: Box<SegmentRow> },
 }
@@ -373,6 +377,7 @@ impl Remedy {
             Self::Quarantine { .. } => "move it to quarantine",
             Self::Lose { .. } => "take it off the list and note the gap",
             Self::Correct { .. } => "correct the row",
+            Self::Enter { rows } if rows.len() > 1 => "add the entries",
             Self::Enter { .. } => "add the entry",
             Self::Settle { .. } => "say so in the chain",
         }

@@ -14,6 +14,8 @@ use crate::evidence::Evidence;
 const FOUND: &str = "found on disk after the daemon that recorded it had ended";
 /// The reason of the entry of a row that had none.
 const LATE: &str = "it was listed without an entry";
+/// Entries that are written at once.
+const ENTRIES: usize = 500;
 /// The reason of a gap where a recording was.
 const DAMAGED: &str = "damaged";
 
@@ -52,19 +54,29 @@ impl Walk<'_> {
                 }
                 store.correct_segment(&row)
             }
-            Remedy::Enter { row } => {
-                let mut row = store.segment(&row)?;
-                if row.blake3.is_none() {
-                    let file = self.check.storage.segment_file(&row)?;
-                    row.blake3 =
-                        Some(inspect::hash(&file).map_err(|error| Error::io(&file, error))?);
-                }
-                evidence.recorded(&[row], Some(LATE))
-            }
+            Remedy::Enter { rows } => self.enter_late(&rows, evidence),
             Remedy::Settle { row } => {
                 evidence.lost(&[*row], "neither its file nor its row was found")
             }
         }
+    }
+
+    /// Entries for rows that have none, many with one sync.
+    fn enter_late(&self, ids: &[String], evidence: &Evidence) -> Result<()> {
+        for ids in ids.chunks(ENTRIES) {
+            let mut rows = Vec::with_capacity(ids.len());
+            for id in ids {
+                let mut row = self.check.store.segment(id)?;
+                if row.blake3.is_none() {
+                    let file = self.check.storage.segment_file(&row)?;
+                    let hash = inspect::hash(&file).map_err(|error| Error::io(&file, error))?;
+                    row.blake3 = Some(hash);
+                }
+                rows.push(row);
+            }
+            evidence.recorded(&rows, Some(LATE))?;
+        }
+        Ok(())
     }
 
     fn list(

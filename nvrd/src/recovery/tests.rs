@@ -2,6 +2,7 @@
 
 mod steps;
 mod anew;
+mod figures;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -439,6 +440,23 @@ fn a_start_leaves_old_lengths_to_the_check() {
         world.check(Level::Start, false).0.len(),
         1,
         "a name that is gone is seen"
+    );
+}
+
+/// An installation from before there were chains.
+#[test]
+fn recordings_without_a_chain_are_entered_at_once() {
+    let world = World::with(30);
+    std::fs::remove_dir_all(world.folder.path().join("evidence/front")).unwrap();
+    world.record(&world.open(), "yard", 0);
+    let (lines, _) = world.check(Level::Start, false);
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].starts_with("R12 front: 30 listed files have no entry in the chain, the first is front/2026-11-20/10-00-00_"), "{lines:#?}");
+    assert!(world.check(Level::Start, true).1.is_clean());
+    world.assert_clean("after the start");
+    assert_eq!(
+        (world.verify().entries, world.verify().found_later),
+        (30, 30)
     );
 }
 
