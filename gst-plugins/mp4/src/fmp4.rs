@@ -2,8 +2,8 @@
 
 use mp4_atom::{
     Dinf, Dref, DrefEntry, Edts, Elst, ElstEntry, Encode, FourCC, FragmentInfo, Ftyp, Hdlr, Mdhd,
-    Mdia, Mfhd, Mfra, Mfro, Minf, Moof, Moov, Mvex, Mvhd, Prft, ReferenceTime, Smhd, Stbl, Stco,
-    Stsd, Tfdt, Tfhd, Tfra, Tkhd, Traf, Trak, Trex, Trun, TrunEntry, Url, Vmhd,
+    Mdia, Mehd, Mfhd, Mfra, Mfro, Minf, Moof, Moov, Mvex, Mvhd, Prft, ReferenceTime, Smhd, Stbl,
+    Stco, Stsd, Tfdt, Tfhd, Tfra, Tkhd, Traf, Trak, Trex, Trun, TrunEntry, Url, Vmhd,
 };
 
 use crate::track::{AudioTrack, VideoTrack};
@@ -99,6 +99,59 @@ pub fn header(
     first_offset: u64,
     start_unix_us: i64,
 ) -> Result<Vec<u8>, mp4_atom::Error> {
+    encode_header(video, audio, first_offset, start_unix_us, None)
+}
+
+/// As `header`, with room for the length of the presentation, which is known only at the end, and where it is.
+///
+/// # Errors
+/// When a field does not fit into its box.
+pub fn header_with_room(
+    video: &VideoTrack,
+    audio: Option<&AudioTrack>,
+    first_offset: u64,
+    start_unix_us: i64,
+) -> Result<(Vec<u8>, Room), mp4_atom::Error> {
+    let encode = |length| encode_header(video, audio, first_offset, start_unix_us, Some(length));
+    let (mut bytes, other) = (encode(0)?, encode(1)?);
+    let differs = bytes.iter().zip(&other).position(|(one, two)| one != two);
+    let end = differs.map_or(0, |last| last + 1);
+    let at = end.saturating_sub(DURATION_BOX - 4);
+    // A length of zero would be believed: until it is known the box is empty space.
+    bytes[at..end].fill(0);
+    bytes[at..at + 4].copy_from_slice(b"free");
+    Ok((bytes, Room { at }))
+}
+
+/// Bytes of the box with the length of the presentation.
+const DURATION_BOX: usize = 20;
+
+/// Where in a header the length of the presentation goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Position in the file, bytes.
+    pub at: usize,
+}
+
+impl Room {
+    /// What is written there at the end.
+    pub fn duration(duration_ns: u64) -> [u8; DURATION_BOX - 4] {
+        let length = (duration_ns + 500_000) / 1_000_000;
+        let mut bytes = [0; DURATION_BOX - 4];
+        bytes[..4].copy_from_slice(b"mehd");
+        bytes[4] = 1;
+        bytes[8..].copy_from_slice(&length.to_be_bytes());
+        bytes
+    }
+}
+
+fn encode_header(
+    video: &VideoTrack,
+    audio: Option<&AudioTrack>,
+    first_offset: u64,
+    start_unix_us: i64,
+    length_ms: Option<u64>,
+) -> Result<Vec<u8>, mp4_atom::Error> {
     let created = mp4_seconds(start_unix_us);
     let mut tracks = vec![video_trak(video, first_offset, created)];
     tracks.extend(audio.map(|audio| audio_trak(audio, created)));
@@ -127,7 +180,10 @@ pub fn header(
             volume: 1.into(),
             ..Mvhd::default()
         },
-        mvex: Some(Mvex { mehd: None, trex }),
+        mvex: Some(Mvex {
+            mehd: length_ms.map(|fragment_duration| Mehd { fragment_duration }),
+            trex,
+        }),
         trak: tracks,
         ..Moov::default()
     }
@@ -407,6 +463,27 @@ mod tests {
             .entries[0];
         assert_eq!(edit.media_time, Some(312));
         assert_eq!(moov.trak[1].mdia.minf.stbl.stsd.codecs, [audio.entry()]);
+    }
+
+    #[test]
+    fn the_length_comes_at_the_end() {
+        let video = VideoTrack::new(VideoCodec::H264, AVCC, 640, 360).unwrap();
+        let audio = AudioTrack::opus(None, 2).unwrap();
+        let (mut bytes, room) = header_with_room(&video, Some(&audio), 7200, 0).unwrap();
+        let moov = |bytes: &[u8]| {
+            let mut rest = bytes;
+            Ftyp::decode(&mut rest).unwrap();
+            Moov::decode(&mut rest).unwrap()
+        };
+        assert_eq!(bytes[room.at - 4..room.at + 4], *b"\0\0\0\x14free");
+        let before = moov(&bytes);
+        assert_eq!(before.mvex.as_ref().unwrap().mehd, None);
+        let length = Room::duration(6_000_400_000);
+        bytes[room.at..room.at + length.len()].copy_from_slice(&length);
+        let mut after = moov(&bytes);
+        let mehd = after.mvex.as_mut().unwrap().mehd.take().unwrap();
+        assert_eq!(mehd.fragment_duration, 6000);
+        assert_eq!(after, before);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub mod recorder;
 
 mod segment;
 
+mod hash;
+
 mod naming;
 
 pub mod identity;

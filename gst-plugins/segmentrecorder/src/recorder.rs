@@ -288,7 +288,11 @@ impl<D: AsRef<[u8]>> Recorder<D> {
         let Some(track) = self.audio.clone().filter(|_| self.config.mode != Mode::Off) else {
             return;
         };
-        self.packet_bytes += packet.data.as_ref().len();
+        let size = packet.data.as_ref().len();
+        if size == 0 {
+            return;
+        }
+        self.packet_bytes += size;
         self.packets.push_back((track, packet));
         while self.packet_bytes > MAX_AUDIO.0 || self.packets.len() > MAX_AUDIO.1 {
             self.drop_packet();

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use nvr_contract::segment::{FragmentWritten, GapReason, Keyframe, SegmentClosed, SegmentOpened};
 
 use crate::fragment::Fragment;
+use crate::hash::FileHasher;
 use crate::identity::Identity;
 use crate::naming::Place;
 use crate::timeline::Stamp;
 use crate::writer::{Output, Storage};
-use nvr_mp4::fmp4::{self, IndexEntry, VIDEO_TIMESCALE};
+use nvr_mp4::fmp4::{self, IndexEntry, Room, VIDEO_TIMESCALE};
 use nvr_mp4::track::{AudioTrack, VideoTrack};
 
 /// How many names are tried when a file of that name is there already.
@@ -104,7 +105,8 @@ pub(crate) struct Segment {
     frames: u64,
     keyframes: Vec<Keyframe>,
     index: Vec<IndexEntry>,
-    hasher: Option<blake3::Hasher>,
+    hasher: Option<FileHasher>,
+    room: Option<Room>,
     end_pts_ns: u64,
     audio_end: u64,
     synced_pts_ns: u64,
@@ -127,7 +129,8 @@ impl Segment {
             frames: 0,
             keyframes: Vec::new(),
             index: Vec::new(),
-            hasher: hash.then(blake3::Hasher::new),
+            hasher: hash.then(FileHasher::default),
+            room: None,
             end_pts_ns: start,
             audio_end: 0,
             synced_pts_ns: start,
@@ -207,7 +210,7 @@ impl Segment {
         };
         let head = fmp4::fragment_head(self.fragments + 1, self.unix_us(first_pts), &video, &audio)
             .map_err(encode)?;
-        let header = self.header_if_first().map_err(encode)?;
+        let (header, room) = self.header_if_first().map_err(encode)?;
 
         let mut parts: Vec<&[u8]> = vec![&header, &head.bytes];
         parts.extend(fragment.video.iter().map(|picture| picture.data.as_ref()));
@@ -224,6 +227,7 @@ impl Segment {
                 hasher.update(part);
             }
         }
+        self.room = self.room.or(room);
         let moof = self.len + header.len() as u64 + head.moof;
         self.len += parts.iter().map(|part| part.len() as u64).sum::<u64>();
         self.fragments += 1;
@@ -245,9 +249,9 @@ impl Segment {
         Ok(())
     }
 
-    fn header_if_first(&self) -> Result<Vec<u8>, nvr_mp4::BoxError> {
+    fn header_if_first(&self) -> Result<(Vec<u8>, Option<Room>), nvr_mp4::BoxError> {
         if self.file.is_some() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), None));
         }
         let Facts {
             start,
@@ -255,12 +259,13 @@ impl Segment {
             audio,
             ..
         } = &self.facts;
-        fmp4::header(
+        let (header, room) = fmp4::header_with_room(
             video,
             audio.as_deref(),
             self.ticks(start.pts_ns),
             self.facts.start_unix_us,
-        )
+        )?;
+        Ok((header, Some(room)))
     }
 
     /// A presentation time in units of the video track of this file.
@@ -335,8 +340,10 @@ impl Segment {
         Ok(())
     }
 
-    /// Appends the index that makes every player seek; without it the file is as good as after a crash.
+    /// Puts the length into the header and appends the index, by which every player seeks; without them the file is
+    /// as good as after a crash.
     pub fn write_index(&mut self) -> Result<(), WriteError> {
+        self.write_length()?;
         let Some(file) = &mut self.file else {
             return Ok(());
         };
@@ -350,6 +357,27 @@ impl Segment {
             hasher.update(&index);
         }
         self.len += index.len() as u64;
+        Ok(())
+    }
+
+    fn write_length(&mut self) -> Result<(), WriteError> {
+        let (Some(file), Some(room)) = (&mut self.file, self.room.take()) else {
+            return Ok(());
+        };
+        let since = self.end_pts_ns.saturating_sub(self.facts.start.pts_ns);
+        let length = Room::duration(since);
+        let hasher = self.hasher.as_mut();
+        if hasher.is_some_and(|hasher| !hasher.can_change(room.at, length.len())) {
+            return Ok(());
+        }
+        if let Err(error) = file.output.overwrite(room.at as u64, &length) {
+            // Nobody knows what is there now.
+            self.hasher = None;
+            return Err(WriteError::of(&file.path, "write the length")(error));
+        }
+        if let Some(hasher) = &mut self.hasher {
+            hasher.change(room.at, &length);
+        }
         Ok(())
     }
 

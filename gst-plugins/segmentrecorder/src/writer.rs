@@ -1,7 +1,8 @@
 //! The file operations of the recorder behind a small trait, so that tests can make each of them fail.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -50,6 +51,12 @@ pub trait Output: Send {
     /// Those of the file system; some of the bytes may have been written.
     fn append(&mut self, parts: &[&[u8]]) -> io::Result<()>;
 
+    /// Writes over what is there, without moving the end.
+    ///
+    /// # Errors
+    /// Those of the file system; the bytes there are not known then.
+    fn overwrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()>;
+
     /// Cuts the file off at a length in bytes.
     ///
     /// # Errors
@@ -77,10 +84,7 @@ impl Storage for Disk {
     }
 
     fn create_new(&mut self, path: &Path) -> io::Result<Box<dyn Output>> {
-        let file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .open(path)?;
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
         Ok(Box::new(file))
     }
 
@@ -121,8 +125,13 @@ impl Output for File {
         Ok(())
     }
 
+    fn overwrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, at)
+    }
+
     fn truncate(&mut self, len: u64) -> io::Result<()> {
-        self.set_len(len)
+        self.set_len(len)?;
+        self.seek(SeekFrom::Start(len)).map(|_| ())
     }
 
     fn sync_data(&mut self) -> io::Result<()> {
@@ -148,10 +157,12 @@ mod tests {
         output.append(&slices).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), parts.concat());
         output.truncate(8).unwrap();
-        output.append(&[b"end"]).unwrap();
+        output.append(&[b"e"]).unwrap();
+        output.overwrite(2, &[9]).unwrap();
+        output.append(&[b"nd"]).unwrap();
         output.sync_data().unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"\0\0\0\0\0\0\0\x01end");
-        assert_eq!(disk.read_head(&path, 9).unwrap(), b"\0\0\0\0\0\0\0\x01e");
+        assert_eq!(std::fs::read(&path).unwrap(), b"\0\0\x09\0\0\0\0\x01end");
+        assert_eq!(disk.read_head(&path, 9).unwrap(), b"\0\0\x09\0\0\0\0\x01e");
         disk.sync_folder(folder.path()).unwrap();
         disk.remove(&path).unwrap();
         assert!(!path.exists());

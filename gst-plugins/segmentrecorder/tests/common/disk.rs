@@ -210,6 +210,15 @@ impl Output for MemoryFile {
         error.map_or(Ok(()), |number| Err(io::Error::from_raw_os_error(number)))
     }
 
+    fn overwrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut content = self.0.lock();
+        content.plain()?;
+        let file = content.file(&self.1)?;
+        let at = usize::try_from(at).unwrap();
+        file.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         let mut content = self.0.lock();
         content.plain()?;

@@ -97,6 +97,11 @@ impl Output for FaultyOutput {
         self.1.append(parts)
     }
 
+    fn overwrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.step()?;
+        self.1.overwrite(at, bytes)
+    }
+
     fn truncate(&mut self, len: u64) -> io::Result<()> {
         self.1.truncate(len)
     }
