@@ -10,6 +10,7 @@ mod camerasrc;
 mod container;
 mod depacketize;
 mod gate;
+mod lookahead;
 mod net;
 mod order_hint;
 mod packet;

@@ -45,11 +45,26 @@ impl Reorder {
 
     /// Takes the stream's word for the depth, `None` where it gives none; decoding begins anew where it is another.
     pub fn declare(&mut self, depth: Option<usize>) {
-        let new = depth.unwrap_or(0).min(DEEPEST);
+        let new = match depth {
+            Some(depth) => depth.min(DEEPEST),
+            // What was learnt still holds, a word that is withdrawn does not.
+            None if self.declared => 0,
+            None => self.depth,
+        };
         if new != self.depth {
             self.restart();
         }
         (self.depth, self.declared) = (new, depth.is_some());
+    }
+
+    /// Learns the depth from pictures that come next.
+    pub fn foresee(&mut self, pts: impl Iterator<Item = i64>) {
+        let mut ahead = Self::default();
+        pts.for_each(|pts| ahead.learn(pts));
+        if !self.declared && ahead.depth > self.depth {
+            self.depth = ahead.depth;
+            self.restart();
+        }
     }
 
     /// Whether one of the last pictures has this presentation time.
@@ -147,6 +162,20 @@ mod tests {
         let orders = run(&mut reorder, &[0, 4, 2, 1, 3, 8, 6, 5, 7]);
         let expected = [-2, -1, 0, 1, 2, 3, 4, 5, 6].map(|n| Order::Decode(n * F));
         assert_eq!(orders, expected);
+    }
+
+    #[test]
+    fn what_comes_next_tells_the_depth_too() {
+        let group = [0, 4, 2, 1, 3, 8, 6, 5, 7];
+        let mut reorder = Reorder::default();
+        reorder.declare(None);
+        reorder.foresee(group.iter().take(4).map(|pts| pts * F));
+        let orders = run(&mut reorder, &group);
+        let expected = [-2, -1, 0, 1, 2, 3, 4, 5, 6].map(|n| Order::Decode(n * F));
+        assert_eq!(orders, expected);
+        // Another connection of the same stream does not have to learn it again.
+        reorder.declare(None);
+        assert_eq!(reorder.depth(), 2);
     }
 
     #[test]

@@ -151,6 +151,11 @@ impl Timeline {
         self.reorder.declare(depth);
     }
 
+    /// Learns how pictures are reordered from the presentation times of those that come next.
+    pub fn foresee(&mut self, pts: impl Iterator<Item = Option<i64>>) {
+        self.reorder.foresee(pts.flatten());
+    }
+
     /// What a picture lasts by the stream's own word; ignored where it makes no sense.
     pub fn declare_rate(&mut self, numerator: i32, denominator: i32) {
         if numerator > 0 && denominator > 0 {

@@ -13,7 +13,8 @@
 //!
 //! Of an RTSP camera it takes H.264 or H.265, and sound that is AAC, Opus or G.711 (`audio/x-alaw`, `audio/x-mulaw`); the
 //! pad `audio` comes with the first piece of sound. Sound that stays away for two seconds is filled with gap events.
-//! Pictures begin with a key frame; decoding times come from what the parameter sets say about reordering.
+//! Pictures begin with a key frame; decoding times come from what the parameter sets say about reordering, or from the
+//! first pictures of a stream whose sets say nothing.
 //! A time stamp that repeats, goes back or leaps gives way to the arrival of its picture, which then is `DISCONT`; a
 //! picture before which something was lost is `CORRUPTED`.
 //! Memory is bounded: 16 MB for a picture, 400 packets or 16 MB while downstream is stuck.
@@ -23,7 +24,7 @@
 //! | `timeout` | a camera without a picture, or without an answer, for this long is lost |
 //! | `transport` | `auto` begins with TCP, tries the other way in the same attempt when nothing arrives, and remembers what worked |
 //! | `retry-first`, `retry-longest` | the wait between attempts doubles from the one to the other, with a quarter of jitter; refused credentials are tried once more soon, then only at the longest; pictures for five seconds make it start over |
-//! | `wake-interval` | how seldom the network thread looks for packets: 20 ms suit recording, 0 suits somebody who watches live |
+//! | `wake-interval` | how seldom the network thread looks for packets: 20 ms suit recording and halve the cost of 16 cameras (1920x1080, 30 pictures a second: 0.21 and 0.10 CPU s per stream and minute), 0 suits somebody who watches live; it may be set while the camera plays |
 //! | `latency` | the answer to the latency query of a live source |
 //!
 //! ```sh

@@ -14,6 +14,7 @@ use super::imp::{self, CAT};
 use super::report::{self, framerate, reorder_depth, running_time, wall_clock_us};
 use crate::anchor;
 use crate::gate::{Gate, Passed};
+use crate::lookahead::Lookahead;
 use crate::net::Wakes;
 use crate::packet::{Item, Loss, Packet, Stream};
 use crate::queue::Queue;
@@ -81,6 +82,7 @@ pub struct Streamer {
     group: gst::GroupId,
     started: bool,
     anchor: Option<WallClock>,
+    lookahead: Lookahead<Packet>,
     noted: BTreeSet<String>,
 }
 
@@ -107,6 +109,7 @@ impl Streamer {
             group: gst::GroupId::next(),
             started: false,
             anchor: None,
+            lookahead: Lookahead::default(),
             noted: BTreeSet::new(),
         }
     }
@@ -156,6 +159,7 @@ impl Streamer {
                 Stream::Audio => self.audio(element, packet),
             },
             Item::Gap => {
+                self.release(element)?;
                 self.timeline.gap();
                 Ok(())
             }
@@ -168,6 +172,7 @@ impl Streamer {
                 Ok(())
             }
             Item::Lost(loss) => {
+                self.release(element)?;
                 self.lost(element, loss);
                 Ok(())
             }
@@ -186,11 +191,41 @@ impl Streamer {
             if let Some(rate) = framerate(caps) {
                 self.timeline.declare_rate(rate.numer(), rate.denom());
             }
+            let caps = caps.clone();
+            self.release(element)?;
             if self.pace == Pace::Live {
-                self.timeline.declare_depth(reorder_depth(caps));
+                let depth = reorder_depth(&caps);
+                self.timeline.declare_depth(depth);
+                // The same stream again need not be looked at again.
+                if depth.is_none() && self.caps.as_ref() != Some(&caps) {
+                    self.lookahead.begin();
+                }
             }
-            self.pending_caps = Some(caps.clone());
+            self.pending_caps = Some(caps);
         }
+        if self.lookahead.wants(packet.key) {
+            let reordered = packet.reordered;
+            return match self.lookahead.hold(packet, reordered) {
+                true => self.release(element),
+                false => Ok(()),
+            };
+        }
+        self.picture(element, packet)
+    }
+
+    /// Lets go of the pictures that were held back to see how they are reordered.
+    fn release(&mut self, element: &super::CameraSrc) -> Flow {
+        if self.lookahead.is_empty() {
+            return Ok(());
+        }
+        let held = self.lookahead.release();
+        self.timeline.foresee(held.iter().map(|packet| packet.pts));
+        held.into_iter()
+            .try_for_each(|packet| self.picture(element, packet))
+    }
+
+    fn picture(&mut self, element: &super::CameraSrc, packet: Packet) -> Flow {
+        let counters = &self.shared.counters;
         let Some(mapped) = self.timeline.video(stamp(element, &packet)) else {
             counters.frames_dropped.fetch_add(1, Ordering::Relaxed);
             gst::log!(

@@ -74,6 +74,21 @@ impl Clip {
         Self { h265, pictures }
     }
 
+    /// The same pictures of H.264 with parameter sets that say nothing of how they are reordered.
+    pub fn without_word(&self) -> Self {
+        let mut clip = self.clone();
+        for unit in clip
+            .pictures
+            .iter_mut()
+            .flat_map(|picture| &mut picture.units)
+        {
+            if unit[0] & 0x1f == 7 {
+                *unit = without_vui(unit);
+            }
+        }
+        clip
+    }
+
     /// The description of this stream alone; parameter sets come with the pictures.
     pub fn sdp(&self) -> String {
         sdp(&[self.media()])
@@ -129,6 +144,32 @@ fn units(stream: &[u8]) -> Vec<Vec<u8>> {
             }
             unit
         })
+        .collect()
+}
+
+/// A sequence parameter set of the main profile that ends before what it may say of its use.
+fn without_vui(sps: &[u8]) -> Vec<u8> {
+    assert_eq!(sps[1], 77);
+    let bit = |at: usize| sps[at / 8] >> (7 - at % 8) & 1;
+    let mut at = 32;
+    let mut skip = |numbers: usize, flags: usize| {
+        for _ in 0..numbers {
+            let zeros = (0..).take_while(|n| bit(at + n) == 0).count();
+            at += 2 * zeros + 1;
+        }
+        at += flags;
+        bit(at - flags.min(1))
+    };
+    // Its number, frame numbers, order by count (0), counts, references; gaps; width and height.
+    skip(5, 1);
+    let frames_only = skip(2, 1);
+    skip(0, if frames_only == 1 { 1 } else { 2 });
+    if skip(0, 1) == 1 {
+        skip(4, 0);
+    }
+    let bits: Vec<u8> = (0..at).map(bit).chain([0, 1]).collect();
+    bits.chunks(8)
+        .map(|byte| (0..8).fold(0, |value, n| value << 1 | byte.get(n).unwrap_or(&0)))
         .collect()
 }
 
