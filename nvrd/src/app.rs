@@ -1,5 +1,6 @@
 //! The composition root: builds every part, connects them in the order the data flows, and stops them in order.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -11,13 +12,15 @@ use nvr_media::restream::Restream;
 use nvr_media::tap::Taps;
 use nvr_media::{CameraSpec, Supervisor};
 use nvr_store::Store;
+use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 
 use crate::alarms::Alarms;
 use crate::api::{self, ApiContext};
 use crate::cameras::{Cameras, Parts, SpecContext, input_of_config, spec_of_input};
-use crate::config::Config;
+use crate::config::{Config, ExportConfig};
 use crate::evidence::Evidence;
+use crate::exports::{self, Exports};
 use crate::ingest::{self, CommittedEvent, Ingest};
 use crate::retention::{self, Policy, Retention};
 use crate::storage::{Storage, Watch};
@@ -34,6 +37,7 @@ pub struct App {
     /// The threads that look after the storages.
     keepers: Vec<JoinHandle<()>>,
     ingest: JoinHandle<()>,
+    exports: (Exports, JoinHandle<()>),
     api: tokio::task::JoinHandle<()>,
     api_address: std::net::SocketAddr,
     stopping: Shutdown,
@@ -61,10 +65,7 @@ impl App {
         } = Kept::open(&config, &clock)?;
 
         // Listeners before cameras: a port in use must not cost a started recording.
-        let listener = api::bind(config.api.listen).await?;
-        let api_address = listener
-            .local_addr()
-            .map_err(|error| Error::internal(format!("api.listen: {error}")))?;
+        let (listener, api_address) = listen(config.api.listen).await?;
         let taps = Taps::default();
         let restream = Restream::start(config.rtsp.listen, taps.clone())?;
 
@@ -102,11 +103,13 @@ impl App {
             alarms,
             Box::new(move || moving.storage_moved()),
         );
+        let exports = exports_of(&store, &storage, &evidence, &clock, config.export);
         let context = ApiContext::new(
             Arc::clone(&cameras),
             store,
             Arc::clone(&storage),
             Arc::clone(&retention),
+            exports.clone(),
             clock,
         );
         let context = Arc::new(context.with_evidence(evidence));
@@ -126,6 +129,7 @@ impl App {
             storage,
             keepers,
             ingest,
+            exports: (exports.clone(), exports.start()?),
             api,
             api_address,
             stopping,
@@ -158,11 +162,13 @@ impl App {
             storage,
             keepers,
             ingest,
+            exports: (exports, exporter),
             api,
             stopping,
             ..
         } = self;
         stopping.trigger();
+        exports.stop();
         let api = api.await;
         let stopped = run_blocking(move || {
             storage.watch_bell.ring();
@@ -177,7 +183,10 @@ impl App {
             drop(cameras);
             ingest
                 .join()
-                .map_err(|_| Error::internal("the ingest panicked"))
+                .map_err(|_| Error::internal("the ingest panicked"))?;
+            exporter
+                .join()
+                .map_err(|_| Error::internal("the thread of the exports panicked"))
         });
         stopped.await??;
         api.map_err(|error| Error::internal("the API panicked").with_source(error))
@@ -238,6 +247,31 @@ fn keeper(
         .name(name.to_owned())
         .spawn(move || work(&stopping))
         .map_err(|error| Error::exhausted(format!("{name}: no thread: {error}")))
+}
+
+/// The listener of the API and its address.
+async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let listener = api::bind(at).await?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| Error::internal(format!("api.listen: {error}")))?;
+    Ok((listener, address))
+}
+
+fn exports_of(
+    store: &Store,
+    storage: &Arc<Storage>,
+    evidence: &Arc<Evidence>,
+    clock: &Arc<dyn Clock>,
+    config: ExportConfig,
+) -> Exports {
+    Exports::new(exports::Parts {
+        store: store.clone(),
+        storage: Arc::clone(storage),
+        evidence: Some(Arc::clone(evidence)),
+        clock: Arc::clone(clock),
+        config,
+    })
 }
 
 async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {

@@ -13,7 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::{self, App};
 use crate::config::{self, Config};
-use crate::{cameras, commands, plugins};
+use crate::{cameras, clip, commands, exports, plugins};
 
 /// A network video recorder: one declarative pipeline per camera, recorded without loss.
 #[derive(Debug, Parser)]
@@ -54,6 +54,24 @@ enum Subcommands {
         #[arg(long, value_parser = ["h264", "h265"])]
         codec: Option<String>,
     },
+    /// Write a range of recordings into one MP4 file; a running daemon is neither needed nor in the way.
+    Clip {
+        /// Name of the camera.
+        #[arg(long)]
+        camera: String,
+        /// Start: RFC 3339 (2026-01-31T12:00:00Z), or seconds since 1970-01-01 UTC.
+        #[arg(long, value_name = "TIME")]
+        from: String,
+        /// End, in the same forms.
+        #[arg(long, value_name = "TIME")]
+        to: String,
+        /// The file to write; it must not exist.
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+        /// The configuration file.
+        #[arg(long, value_name = "FILE", env = "NVRD_CONFIG")]
+        config: PathBuf,
+    },
     /// Connect to a camera for some seconds and say what it sends.
     Probe {
         /// The stream: rtsp://, file:// or test://.
@@ -85,6 +103,13 @@ pub fn main() -> ExitCode {
             output,
             codec,
         } => render(&camera, &config, &output, codec.as_deref()),
+        Subcommands::Clip {
+            camera,
+            from,
+            to,
+            output,
+            config,
+        } => run_clip(&camera, (&from, &to), &output, &config),
         Subcommands::Probe { uri, json } => run_probe(&uri, json),
         Subcommands::Fsck(arguments) => {
             start_log(None);
@@ -271,6 +296,19 @@ fn render(camera: &str, path: &Path, output: &Path, codec: Option<&str>) -> Resu
     let line = assemble::render(spec, &spec.pipelines[0], codec, output)?;
     say(&mut std::io::stdout(), &line);
     Ok(())
+}
+
+fn run_clip(camera: &str, (from, to): (&str, &str), output: &Path, path: &Path) -> Result<()> {
+    let config = Config::load(path)?;
+    start_log(Some(&config));
+    let range = exports::Range {
+        camera: camera.to_owned(),
+        start_us: clip::moment_of("--from", from)?,
+        end_us: clip::moment_of("--to", to)?,
+    };
+    clip::write(&config, &range, output, &mut |line| {
+        say(&mut std::io::stdout(), line);
+    })
 }
 
 fn run_probe(uri: &str, json: bool) -> Result<()> {

@@ -5,6 +5,7 @@
 
 pub mod cli;
 mod commands;
+mod clip;
 pub mod config;
 pub mod app;
 pub mod plugins;
@@ -15,5 +16,6 @@ pub mod cameras;
 pub mod ingest;
 pub mod alarms;
 pub mod retention;
+pub mod exports;
 pub mod stills;
 pub mod api;

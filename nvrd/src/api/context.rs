@@ -11,6 +11,7 @@ use super::error::{ApiError, ApiResult};
 use super::health::LastCheck;
 use crate::cameras::Cameras;
 use crate::evidence::Evidence;
+use crate::exports::Exports;
 use crate::retention::Retention;
 use crate::stills::Stills;
 use crate::storage::Storage;
@@ -27,6 +28,7 @@ pub struct ApiContext {
     pub(super) stills: Arc<Stills>,
     /// The chains; none where recordings are not proved.
     pub(super) evidence: Option<Arc<Evidence>>,
+    pub(super) exports: Exports,
     pub(super) clock: Arc<dyn Clock>,
     /// Monotonic time of the start.
     pub(super) started: Duration,
@@ -71,6 +73,7 @@ impl ApiContext {
         store: Store,
         storage: Arc<Storage>,
         retention: Arc<Retention>,
+        exports: Exports,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let stills = Stills::new(Arc::clone(&storage), store.clone(), Arc::clone(&clock));
@@ -79,6 +82,7 @@ impl ApiContext {
             store,
             storage,
             retention,
+            exports,
             stills: Arc::new(stills),
             evidence: None,
             started: clock.monotonic(),

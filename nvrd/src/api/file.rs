@@ -10,7 +10,8 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use warp::filters::BoxedFilter;
 use warp::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, HeaderValue,
 };
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
@@ -66,6 +67,7 @@ pub(super) struct Served {
     length: u64,
     part: Part,
     file: Option<File>,
+    disposition: Option<HeaderValue>,
 }
 
 /// First byte and number of bytes.
@@ -97,6 +99,7 @@ impl Served {
                 length: 0,
             },
             file: None,
+            disposition: None,
         };
         if conditions.has(&etag) {
             return Ok(served);
@@ -114,7 +117,11 @@ impl Served {
             .if_range
             .as_deref()
             .is_none_or(|known| known == etag);
-        let wanted = conditions.range.as_deref().filter(|_| same);
+        // The standard gives a range no meaning but for GET.
+        let wanted = conditions
+            .range
+            .as_deref()
+            .filter(|_| same && !conditions.head);
         match wanted.map_or(Wanted::Whole, |range| wanted_of(range, served.length)) {
             Wanted::Nothing => return Err(ApiError::range_not_satisfiable(served.length)),
             Wanted::Whole => {
@@ -132,11 +139,22 @@ impl Served {
         served.file = Some(file).filter(|_| !conditions.head);
         Ok(served)
     }
+
+    /// The same file, to be saved under a name; a name that a header cannot hold leaves it to the client.
+    #[must_use]
+    pub(super) fn saved_as(mut self, name: &str) -> Self {
+        let plain = name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        let value = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
+        self.disposition = value.ok().filter(|_| plain);
+        self
+    }
 }
 
 fn failure(path: &Path, error: io::Error) -> ApiError {
     match error.kind() {
-        io::ErrorKind::NotFound => ApiError::not_found("the file of this segment has gone"),
+        io::ErrorKind::NotFound => ApiError::not_found("the file has gone"),
         _ => Error::io(path, error).into(),
     }
 }
@@ -221,6 +239,9 @@ impl IntoReply for Served {
             return response;
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
+        if let Some(disposition) = self.disposition {
+            headers.insert(CONTENT_DISPOSITION, disposition);
+        }
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         headers.insert(CONTENT_LENGTH, length.into());
         if self.status == StatusCode::PARTIAL_CONTENT {

@@ -18,6 +18,7 @@ mod recordings;
 mod evidence;
 mod keeping;
 mod storage;
+mod exports;
 mod stills;
 mod file;
 mod time;
@@ -75,6 +76,11 @@ fn table(context: Arc<ApiContext>) -> route::Table {
         .on(Method::GET, "/api/v1/storage/policy", storage::policy)
         .on(Method::POST, "/api/v1/storage/plan", storage::plan)
         .on(Method::POST, "/api/v1/storage/trust-clock", storage::trust_clock)
+        .on(Method::GET, "/api/v1/exports", exports::list)
+        .on(Method::POST, "/api/v1/exports", exports::create)
+        .on(Method::GET, "/api/v1/exports/{id}", exports::get)
+        .on(Method::DELETE, "/api/v1/exports/{id}", exports::delete)
+        .on(Method::GET, "/api/v1/exports/{id}/file.mp4", exports::file)
         .on(Method::GET, "/openapi.json", openapi::document)
         .on(Method::GET, "/docs", openapi::docs)
         .on(Method::GET, "/docs/{file}", openapi::docs_file)

@@ -10,7 +10,9 @@ use utoipa::{Modify, OpenApi};
 use super::context::ApiContext;
 use super::error::{ApiError, ApiResult, ErrorBody};
 use super::reply::{Content, Redirect};
-use super::{cameras, events, evidence, health, keeping, recordings, snapshot, stills, storage};
+use super::{
+    cameras, events, evidence, exports, health, keeping, recordings, snapshot, stills, storage,
+};
 
 /// The document; a test compares its paths with the table of routes.
 #[derive(Debug, OpenApi)]
@@ -52,6 +54,11 @@ use super::{cameras, events, evidence, health, keeping, recordings, snapshot, st
         storage::trust_clock,
         stills::thumbnail,
         evidence::head,
+        exports::list,
+        exports::create,
+        exports::get,
+        exports::delete,
+        exports::file,
         document,
         docs,
         docs_file,
@@ -64,6 +71,7 @@ use super::{cameras, events, evidence, health, keeping, recordings, snapshot, st
         (name = "events", description = "What was seen."),
         (name = "storage", description = "Where recordings are kept, and for how long."),
         (name = "recordings", description = "What is on disk."),
+        (name = "exports", description = "Ranges of time as one file each."),
         (name = "documentation", description = "This description."),
     ),
 )]
@@ -80,6 +88,7 @@ const REQUESTS: &[&str] = &[
     "CameraLimits",
     "FolderLimits",
     "ProtectRequest",
+    "NewExport",
 ];
 
 /// Marks every field of an answer as present: what is not known is `null`.

@@ -31,6 +31,15 @@ pub(super) struct Created<T> {
     pub(super) body: T,
 }
 
+/// 202 with a JSON body and where the thing is that will be done.
+#[derive(Debug)]
+pub(super) struct Accepted<T> {
+    /// Its path.
+    pub(super) location: String,
+    /// The thing.
+    pub(super) body: T,
+}
+
 /// 204.
 #[derive(Debug)]
 pub(super) struct NoContent;
@@ -75,6 +84,17 @@ impl<T: Serialize> IntoReply for Created<T> {
             LOCATION,
             location.expect("names of cameras are plain ASCII"),
         );
+        response
+    }
+}
+
+impl<T: Serialize> IntoReply for Accepted<T> {
+    fn into_reply(self) -> Response {
+        let mut response = json(StatusCode::ACCEPTED, &self.body);
+        let location = HeaderValue::from_str(&self.location);
+        response
+            .headers_mut()
+            .insert(LOCATION, location.expect("ids are plain ASCII"));
         response
     }
 }

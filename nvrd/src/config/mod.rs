@@ -4,6 +4,7 @@ mod camera;
 mod units;
 mod retention;
 mod storage;
+mod export;
 mod nearest;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use nvr_base::{Error, Result};
 use serde::Deserialize;
 
 pub use camera::CameraConfig;
+pub use export::ExportConfig;
 pub use retention::{RetentionConfig, WhenFullConfig};
 pub use storage::{MoreStorage, StorageConfig};
 pub use units::{Bytes, Days};
@@ -35,6 +37,9 @@ pub struct Config {
     /// Pipeline descriptions besides the built-in ones.
     #[serde(default)]
     pub pipelines: PipelinesConfig,
+    /// Exports of recordings.
+    #[serde(default)]
+    pub export: ExportConfig,
     /// The log.
     #[serde(default)]
     pub log: LogConfig,
@@ -170,6 +175,7 @@ impl Config {
             ));
         }
         problems.extend(self.storage.problems());
+        problems.extend(self.export.problems());
         for (index, camera) in self.cameras.iter().enumerate() {
             if let Err(error) = camera.name.parse::<nvr_base::Slug>() {
                 problems.push(format!("camera[{index}].name: {error}"));

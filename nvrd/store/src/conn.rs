@@ -45,6 +45,7 @@ struct Inner {
     /// Empty while a transaction runs, and after one that left the connection in doubt.
     writer: Mutex<Option<Conn>>,
     readers: Pool<ConnectionManager<Conn>>,
+    read_only: bool,
 }
 
 impl std::fmt::Debug for Store {
@@ -75,6 +76,30 @@ impl Store {
         migrate::upgrade(&mut conn, &path)?;
         set(&mut conn, &path, COMMON)?;
         set(&mut conn, &path, WRITER)?;
+        Self::over(path, clock, Some(conn))
+    }
+
+    /// Opens the database of a file to read in it, beside the program that writes to it or without it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but a file that is not there is an error, and so is one with an older schema.
+    pub fn open_read_only(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        let path = std::path::absolute(path).map_err(|error| Error::io(path, error))?;
+        std::fs::metadata(&path).map_err(|error| Error::io(&path, error))?;
+        let mut conn = establish(&path)?;
+        set(&mut conn, &path, COMMON)?;
+        set(&mut conn, &path, READER)?;
+        migrate::check(&mut conn, &path)?;
+        if migrate::is_older(&mut conn, &path)? {
+            return Err(Error::precondition(format!(
+                "{}: an older program wrote the database: start `nvrd run` once, which brings it up to date",
+                path.display()
+            )));
+        }
+        Self::over(path, clock, None)
+    }
+
+    fn over(path: PathBuf, clock: Arc<dyn Clock>, writer: Option<Conn>) -> Result<Self> {
         let readers = Pool::builder()
             .max_size(READERS)
             .min_idle(Some(1))
@@ -88,7 +113,8 @@ impl Store {
                 path,
                 clock,
                 ids: Mutex::new(ContextV7::new()),
-                writer: Mutex::new(Some(conn)),
+                read_only: writer.is_none(),
+                writer: Mutex::new(writer),
                 readers,
             }),
         })
@@ -164,6 +190,12 @@ impl Store {
         changes: impl FnOnce(&mut Conn) -> Result<T, Failure>,
     ) -> Result<T> {
         let path = &self.inner.path;
+        if self.inner.read_only {
+            return Err(Error::precondition(format!(
+                "{}: the database is open for reading only",
+                path.display()
+            )));
+        }
         // A panic inside left the place empty, not the data half changed.
         let mut place = self
             .inner

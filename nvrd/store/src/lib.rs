@@ -23,6 +23,7 @@ mod salvage;
 mod gaps;
 mod runs;
 mod ledger;
+mod exports;
 mod apply;
 mod health;
 
@@ -30,6 +31,7 @@ pub use apply::{Committed, Refused, StoreChange};
 pub use cameras::{CameraRow, NewCamera};
 pub use conn::Store;
 pub use events::{Change, EventChange, EventFilter, EventRow, EventState};
+pub use exports::{ExportGap, ExportOutcome, ExportRow, ExportState, NewExport};
 pub use files::{FileRow, Overlap};
 pub use gaps::{GapChange, GapRow, GapStep};
 pub use garbage::{ClockDoubt, GarbageRow, Pending};

@@ -36,6 +36,14 @@ pub(crate) fn check(conn: &mut SqliteConnection, file: &Path) -> Result<()> {
     refuse_newer(file, &steps(file)?, &applied(conn, file)?)
 }
 
+/// Whether the file lacks a migration.
+pub(crate) fn is_older(conn: &mut SqliteConnection, file: &Path) -> Result<bool> {
+    let applied = applied(conn, file)?;
+    Ok(steps(file)?
+        .iter()
+        .any(|step| !applied.contains(&version_of(step))))
+}
+
 /// Applies every migration that the file does not have yet.
 pub(crate) fn upgrade(conn: &mut SqliteConnection, file: &Path) -> Result<()> {
     let known = steps(file)?;

@@ -144,5 +144,23 @@ table! {
     }
 }
 
+table! {
+    exports (id) {
+        id -> Text,
+        camera -> Text,
+        name -> Nullable<Text>,
+        start_us -> BigInt,
+        end_us -> BigInt,
+        state -> Text,
+        created_us -> BigInt,
+        finished_us -> Nullable<BigInt>,
+        attempts -> BigInt,
+        shown_us -> Nullable<BigInt>,
+        bytes -> Nullable<BigInt>,
+        missing_json -> Text,
+        detail -> Nullable<Text>,
+    }
+}
+
 joinable!(event_zones -> events (event_id));
 allow_tables_to_appear_in_same_query!(events, event_zones);

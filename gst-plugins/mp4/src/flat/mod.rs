@@ -22,6 +22,7 @@ use mp4_atom::Codec;
 use crate::inspect::InspectError;
 use crate::read::{Reader, Sample};
 use crate::track::VideoCodec;
+use silence::Silence;
 use table::{Entry, Table};
 
 /// Samples of an export at most, at some 20 bytes of memory each: two days with sound.
@@ -113,7 +114,7 @@ enum Piece {
 struct Sound {
     description: u32,
     /// A packet to fill holes with.
-    silence: Option<&'static [u8]>,
+    silence: Option<Silence>,
 }
 
 /// An export that is ready to be written.
@@ -249,7 +250,7 @@ impl Flat {
         let table = self.audio.get_or_insert_with(|| Table::new(scale.max(1)));
         Some(Sound {
             description: table.description(&info.entry),
-            silence: silence::packet(&info.entry),
+            silence: silence::of(&info.entry),
         })
     }
 
@@ -282,9 +283,13 @@ impl Flat {
         } else if table.len() > 0 && dts < expected {
             return Ok(());
         }
-        let hole = (dts - expected) / duration;
-        if let (Some(packet), Ok(count @ 1..)) = (sound.silence, u32::try_from(hole)) {
-            self.push_silence(packet, count, duration, sound.description)?;
+        if let Some(silence) = sound.silence {
+            let length = silence
+                .length_ns
+                .map_or(duration, |ns| table.ticks(ns.into()).max(1));
+            if let Ok(count @ 1..) = u32::try_from((dts - expected) / length) {
+                self.push_silence(silence.packet, count, length, sound.description)?;
+            }
         }
         let at = self.copy(sample);
         if let Some(table) = &mut self.audio {

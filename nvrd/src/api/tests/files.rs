@@ -226,5 +226,5 @@ async fn a_file_is_found_only_by_its_row() {
     world
         .ask("GET", &path)
         .await
-        .assert_refused(404, "the file of this segment has gone");
+        .assert_refused(404, "the file has gone");
 }

@@ -4,6 +4,7 @@ mod cameras;
 mod document;
 mod events;
 mod evidence;
+mod exports;
 mod files;
 mod refusals;
 mod served;
@@ -28,6 +29,7 @@ use crate::alarms::Alarms;
 use crate::cameras::{Cameras, Parts};
 use crate::config::CameraConfig;
 use crate::evidence::Evidence;
+use crate::exports::{Exports, Parts as ExportParts};
 use crate::retention::{self, Policy, Retention};
 use crate::storage::Storage;
 
@@ -96,7 +98,14 @@ impl World {
         });
         let retention = Arc::new(retention.unwrap());
         let evidence = Evidence::open(&storage.evidence(), clock_of_all.clone()).unwrap();
-        let context = ApiContext::new(cameras, store, storage, retention, clock_of_all)
+        let exports = Exports::new(ExportParts {
+            store: store.clone(),
+            storage: storage.clone(),
+            evidence: None,
+            clock: clock_of_all.clone(),
+            config: Default::default(),
+        });
+        let context = ApiContext::new(cameras, store, storage, retention, exports, clock_of_all)
             .with_evidence(Arc::new(evidence));
         Self {
             context: Arc::new(context),

@@ -13,6 +13,7 @@ mod segments;
 mod gaps;
 mod ledger;
 mod deletion;
+mod exports;
 mod batches;
 mod threads;
 mod damage;
