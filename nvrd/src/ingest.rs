@@ -193,6 +193,11 @@ impl Ingest {
                 Ok(done) => return Some(done),
                 Err(error) => error,
             };
+            if error.kind() == ErrorKind::ResourceExhausted {
+                // The disk of the database is full: what was held back for it is given up, and room is made.
+                self.storage.release_reserve();
+                self.storage.retention_bell.ring();
+            }
             let passing = matches!(
                 error.kind(),
                 ErrorKind::Unavailable | ErrorKind::ResourceExhausted

@@ -514,7 +514,8 @@ impl<'a> Work<'a> {
         cameras
             .filter(|camera| camera.storage == storage)
             .map(|camera| camera.rate)
-            .sum()
+            // A plain sum of nothing is -0.
+            .fold(0.0, |sum, rate| sum + rate)
     }
 
     fn outlooks(&self, short: &[u64]) -> Vec<Outlook> {

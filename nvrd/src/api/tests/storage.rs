@@ -42,6 +42,13 @@ async fn the_folders_are_told_with_what_is_in_them() {
     );
     assert!(first["free_bytes"].as_u64().unwrap() <= first["total_bytes"].as_u64().unwrap());
     assert_eq!(found["cameras"][0]["limited_by"], "space");
+    world.clock.advance(std::time::Duration::from_secs(86_400));
+    let later = world.json("/api/v1/storage").await;
+    assert_eq!(
+        later["storages"][0]["rate"].to_string(),
+        "0.0",
+        "long silent"
+    );
     assert_eq!(found["clock"]["trusted"], true);
     let policy = world.json("/api/v1/storage/policy").await;
     assert_eq!(policy["when_full"], "stop");
