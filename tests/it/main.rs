@@ -18,4 +18,5 @@ mod render;
 mod bad_input;
 mod load;
 mod flap;
+mod memory;
 mod soak;
