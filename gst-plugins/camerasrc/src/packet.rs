@@ -69,6 +69,17 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The reason in one word.
+    pub fn reason(&self) -> LossReason {
+        match self {
+            Self::NotFound(_) => LossReason::NotFound,
+            Self::UnknownType(_) | Self::UnsupportedCodec(_) | Self::MissingPlugin(_) => {
+                LossReason::UnsupportedCodec
+            }
+            Self::Unreadable(_) | Self::Damaged(_) | Self::Internal(_) => LossReason::Damaged,
+        }
+    }
+
     /// The sentence.
     pub fn text(&self) -> &str {
         match self {

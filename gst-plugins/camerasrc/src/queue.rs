@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::packet::{Item, Packet, Stream};
 
@@ -188,6 +189,14 @@ impl Queue {
         };
         self.changed.notify_all();
         drop(items);
+    }
+
+    /// Waits for the queue to be closed; false when the time is over first.
+    pub fn wait_closed(&self, limit: Duration) -> bool {
+        let wait = self
+            .changed
+            .wait_timeout_while(self.lock(), limit, |inner| !inner.closed);
+        wait.unwrap_or_else(PoisonError::into_inner).0.closed
     }
 
     /// Whether the queue is closed.

@@ -4,6 +4,7 @@
 //! time of that picture's arrival, otherwise to the end of what went before.
 
 use crate::reorder::{Order, Reorder};
+use crate::uri::Source;
 
 const SECOND: i64 = 1_000_000_000;
 /// Output times of two pictures differ by at least this much: a tick that survives a 90 kHz clock.
@@ -44,6 +45,17 @@ pub enum Pace {
     Paced,
     /// Pictures come as fast as they are taken, from zero.
     Free,
+}
+
+impl Pace {
+    /// The pace of a source.
+    pub fn of(source: &Source) -> Self {
+        match source {
+            Source::Rtsp(_) => Self::Live,
+            source if source.is_live() => Self::Paced,
+            _ => Self::Free,
+        }
+    }
 }
 
 /// What a source says about the time of one packet, on the source's own timeline.

@@ -604,6 +604,8 @@ fn surface() {
     expect![[r#"
         uri: gchararray = Some((gchararray) NULL), NULL or READY
             Camera: rtsp://host/path, file:///clip.mp4?loop=true&realtime=true, test://ball or test://visits; a user name and password in it are taken out and never shown
+        sub-uri: gchararray = Some((gchararray) NULL), NULL or READY
+            A second, smaller stream of the same camera for the pad "analysis", written as uri is; both are live, or neither
         user-id: gchararray = Some((gchararray) NULL), NULL or READY
             User name for the camera; goes before one in the URI
         user-pw: gchararray = Some((gchararray) NULL), write only, NULL or READY
@@ -625,5 +627,6 @@ fn surface() {
         stats: GstStructure = None, read only
             Counters: pictures that came in, pictures left out, reconnects
         Always video true: video/x-h264, stream-format=(string){ avc, byte-stream }, alignment=(string)au; video/x-h265, stream-format=(string){ hvc1, byte-stream }, alignment=(string)au
-        Sometimes audio true: audio/mpeg, mpegversion=(int)4, stream-format=(string)raw, framed=(boolean)true; audio/x-opus, channel-mapping-family=(int)0; audio/x-alaw; audio/x-mulaw"#]].assert_eq(&lines.join("\n"));
+        Sometimes audio true: audio/mpeg, mpegversion=(int)4, stream-format=(string)raw, framed=(boolean)true; audio/x-opus, channel-mapping-family=(int)0; audio/x-alaw; audio/x-mulaw
+        Request analysis true: video/x-h264, stream-format=(string){ avc, byte-stream }, alignment=(string)au; video/x-h265, stream-format=(string){ hvc1, byte-stream }, alignment=(string)au"#]].assert_eq(&lines.join("\n"));
 }

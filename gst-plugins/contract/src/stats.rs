@@ -38,3 +38,7 @@ pub const EVENTS_OPENED: &str = "events-opened";
 pub const EVENTS_CLOSED: &str = "events-closed";
 /// Connections that brought pictures again after a loss (`u64`).
 pub const RECONNECTS: &str = "reconnects";
+/// Pictures that came in on `camerasrc`'s second stream (`u64`).
+pub const SUB_FRAMES_IN: &str = "sub-frames-in";
+/// Connections of the second stream that brought pictures again after a loss (`u64`).
+pub const SUB_RECONNECTS: &str = "sub-reconnects";

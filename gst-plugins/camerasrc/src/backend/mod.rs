@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use crate::backoff::Waits;
+use crate::backoff::{Backoff, Waits};
 use crate::net::{self, Wakes};
-use crate::packet::{Failure, Item};
+use crate::packet::{Failure, Item, Loss};
 use crate::queue::{Limits, Queue};
 use crate::uri::{Credentials, Source};
 
@@ -47,6 +47,8 @@ pub struct Options {
     pub waits: Waits,
     /// How long the network thread may sleep between two looks.
     pub wakes: Arc<Wakes>,
+    /// It is the camera's second stream: sound is of no use, and no failure is its last word.
+    pub second: bool,
 }
 
 /// A backend at work.
@@ -76,22 +78,29 @@ pub fn start(source: Source, options: Options, queue: Arc<Queue>) -> Result<Runn
             let task = net::handle()?.spawn(rtsp::run(url, options, queue));
             Ok(Running::Task(task.abort_handle()))
         }
-        Source::File(file) => thread(queue, move |queue| file::run(&file, queue)),
-        Source::Scene(scene) => thread(queue, move |queue| scene::run(&scene, queue)),
+        Source::File(file) => thread(queue, &options, move |queue| file::run(&file, queue)),
+        Source::Scene(scene) => thread(queue, &options, move |queue| scene::run(&scene, queue)),
     }
 }
 
 fn thread(
     queue: Arc<Queue>,
-    work: impl FnOnce(&Arc<Queue>) -> Result<(), Failure> + Send + 'static,
+    options: &Options,
+    work: impl Fn(&Arc<Queue>) -> Result<(), Failure> + Send + 'static,
 ) -> Result<Running, String> {
     let (done, finished) = mpsc::channel();
+    let patience = options
+        .second
+        .then(|| Backoff::new(options.seed, options.waits));
     std::thread::Builder::new()
         .name("camerasrc-file".to_owned())
         .spawn(move || {
-            let end = match work(&queue) {
-                Ok(()) => Item::End,
-                Err(failure) => Item::Failed(failure),
+            let end = match patience {
+                Some(backoff) => persist(&queue, backoff, work),
+                None => match work(&queue) {
+                    Ok(()) => Item::End,
+                    Err(failure) => Item::Failed(failure),
+                },
             };
             // A closed queue means that nobody wants to know any more.
             queue.tell(end).ok();
@@ -99,6 +108,28 @@ fn thread(
         })
         .map_err(|error| format!("no thread for the source: {error}"))?;
     Ok(Running::Thread(finished))
+}
+
+/// Tries a file or a scene until it comes to its end, as one does with a camera.
+fn persist(
+    queue: &Arc<Queue>,
+    mut backoff: Backoff,
+    work: impl Fn(&Arc<Queue>) -> Result<(), Failure>,
+) -> Item {
+    loop {
+        let Err(failure) = work(queue) else {
+            return Item::End;
+        };
+        let wait = backoff.failed();
+        let loss = Loss {
+            reason: failure.reason(),
+            detail: failure.text().to_owned(),
+            attempts: backoff.attempts(),
+        };
+        if queue.tell(Item::Lost(loss)).is_err() || queue.wait_closed(wait) {
+            return Item::End;
+        }
+    }
 }
 
 impl Running {

@@ -133,6 +133,7 @@ mod tests {
                 seed: 1,
                 waits: Waits::default(),
                 wakes: Arc::new(Wakes::new(Duration::ZERO)),
+                second: false,
             };
             let url = Url::parse(&format!("rtsp://127.0.0.1:{port}/x")).unwrap();
             let group = Arc::new(SessionGroup::default());

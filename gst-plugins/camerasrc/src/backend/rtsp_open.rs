@@ -58,7 +58,11 @@ pub async fn open(
         "h265" => Codec::H265,
         _ => Codec::H264,
     };
-    let (audio, note) = sound(session.streams());
+    let (audio, note) = match options.second {
+        // The sound is that of the first stream.
+        true => (None, None),
+        false => sound(session.streams()),
+    };
     for stream in std::iter::once(video).chain(audio.map(|(stream, _)| stream)) {
         let transport = match udp {
             true => Transport::Udp(UdpTransportOptions::default()),

@@ -7,11 +7,12 @@ use std::time::Duration;
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
+use nvr_contract::source::StreamRole;
 use nvr_contract::stats;
 
 use super::settings::Settings;
-use super::stream::{Counters, Shared, Streamer};
-use super::{Transport, pads};
+use super::stream::{Counters, Line, Shared, Streamer};
+use super::{Transport, analysis, pads};
 use crate::backend::{self, Running};
 use crate::gate::Gate;
 use crate::net::Wakes;
@@ -57,6 +58,9 @@ pub struct CameraSrc {
     #[property(name = "uri", nick = "URI", type = Option<String>, mutable_ready,
         blurb = "Camera: rtsp://host/path, file:///clip.mp4?loop=true&realtime=true, test://ball or test://visits; a user name and password in it are taken out and never shown",
         get = Self::uri, set = Self::set_uri)]
+    #[property(name = "sub-uri", nick = "Second URI", type = Option<String>, mutable_ready,
+        blurb = "A second, smaller stream of the same camera for the pad \"analysis\", written as uri is; both are live, or neither",
+        get = Self::sub_uri, set = Self::set_sub_uri)]
     #[property(name = "user-id", nick = "User name", type = Option<String>, get, set, member = user_id, mutable_ready,
         blurb = "User name for the camera; goes before one in the URI")]
     #[property(name = "user-pw", nick = "Password", type = Option<String>, set, member = user_pw, mutable_ready,
@@ -84,9 +88,11 @@ pub struct CameraSrc {
         blurb = "Wall time of time stamp 0 of a source that is not live, in microseconds since 1970-01-01 UTC; -1 for none")]
     settings: Mutex<Settings>,
     counters: Arc<Counters>,
+    pub(super) second_counters: Arc<Counters>,
     state: Mutex<State>,
     video: gst::Pad,
     audio: Mutex<Option<gst::Pad>>,
+    pub(super) analysis: analysis::Place,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -111,6 +117,32 @@ impl CameraSrc {
         if let Some(shared) = self.shared() {
             shared.wakes.set(Duration::from_nanos(interval));
         }
+        self.set_second_wakes(Duration::from_nanos(interval));
+    }
+
+    fn sub_uri(&self) -> Option<String> {
+        lock(&self.settings).sub_uri.as_deref().map(uri::redact)
+    }
+
+    fn set_sub_uri(&self, uri: Option<String>) {
+        lock(&self.settings).sub_uri = uri.filter(|uri| !uri.is_empty());
+    }
+
+    pub(super) fn start_unix_us(&self) -> Option<i64> {
+        Some(lock(&self.settings).start_unix_us).filter(|start| *start >= 0)
+    }
+
+    /// How often the network thread looks for a source's packets.
+    pub(super) fn wakes(&self, source: &Source) -> Arc<Wakes> {
+        Arc::new(match source {
+            Source::Rtsp(_) => Wakes::new(Duration::from_nanos(self.wake_interval())),
+            // Nothing of it comes over the network.
+            Source::File(_) | Source::Scene(_) => Wakes::never(),
+        })
+    }
+
+    pub(super) fn second_options(&self, wakes: &Arc<Wakes>) -> backend::Options {
+        lock(&self.settings).second_options(&self.obj().name(), wakes)
     }
 
     fn stats(&self) -> gst::Structure {
@@ -126,11 +158,12 @@ impl CameraSrc {
                 read(&self.counters.frames_dropped) + waiting,
             )
             .field(stats::RECONNECTS, read(&self.counters.reconnects))
+            .field(stats::SUB_FRAMES_IN, read(&self.second_counters.frames_in))
+            .field(
+                stats::SUB_RECONNECTS,
+                read(&self.second_counters.reconnects),
+            )
             .build()
-    }
-
-    pub(super) fn video_pad(&self) -> &gst::Pad {
-        &self.video
     }
 
     /// The audio pad, added now; `None` when the element goes down.
@@ -143,25 +176,16 @@ impl CameraSrc {
         Some(pad)
     }
 
-    /// The source that the settings name.
-    fn open(&self) -> Result<Source, gst::StateChangeError> {
+    /// The sources that the settings name.
+    fn open(&self) -> Result<State, gst::StateChangeError> {
         let settings = lock(&self.settings).clone();
-        let Some(text) = settings.uri else {
-            gst::element_imp_error!(
-                self,
-                gst::ResourceError::Settings,
-                ("set property \"uri\", for example to rtsp://192.0.2.7/stream")
-            );
-            return Err(gst::StateChangeError);
-        };
-        match uri::parse(&text) {
-            Ok(parsed) => Ok(parsed.source),
-            Err(error) => {
-                gst::element_imp_error!(
-                    self,
-                    gst::ResourceError::Settings,
-                    ("property \"uri\": {error}")
-                );
+        match settings.sources() {
+            Ok((source, second)) => {
+                self.set_second(second);
+                Ok(State::Ready(source))
+            }
+            Err(text) => {
+                gst::element_imp_error!(self, gst::ResourceError::Settings, ("{text}"));
                 Err(gst::StateChangeError)
             }
         }
@@ -172,35 +196,36 @@ impl CameraSrc {
             State::Ready(source) | State::Running { source, .. } => source.clone(),
             State::Null => return Err(gst::StateChangeError),
         };
-        let pace = match &source {
-            Source::Rtsp(_) => Pace::Live,
-            source if source.is_live() => Pace::Paced,
-            _ => Pace::Free,
+        let line = Line {
+            role: StreamRole::Main,
+            pad: self.video.clone(),
+            pace: Pace::of(&source),
+            start_unix_us: self.start_unix_us(),
+            together: self.together(),
         };
-        let start_unix_us = Some(lock(&self.settings).start_unix_us).filter(|start| *start >= 0);
-        let wakes = Arc::new(match &source {
-            Source::Rtsp(_) => Wakes::new(Duration::from_nanos(self.wake_interval())),
-            // Nothing of it comes over the network.
-            Source::File(_) | Source::Scene(_) => Wakes::never(),
-        });
+        let wakes = self.wakes(&source);
         let shared = Arc::new(Shared {
             queue: Arc::new(backend::queue_for(&source)),
             gate: Gate::default(),
             counters: Arc::clone(&self.counters),
             wakes: Arc::clone(&wakes),
         });
-        let options = lock(&self.settings).options(&self.obj().name(), &wakes);
-        let started = backend::start(source.clone(), options, Arc::clone(&shared.queue));
-        let backend = started.map_err(|error| {
+        let failed = |error: String| {
             gst::element_imp_error!(self, gst::ResourceError::Failed, ("{error}"));
             gst::StateChangeError
-        })?;
-        let mut streamer = Streamer::new(self, Arc::clone(&shared), pace, start_unix_us);
+        };
+        let options = lock(&self.settings).options(&self.obj().name(), &wakes);
+        let started = backend::start(source.clone(), options, Arc::clone(&shared.queue));
+        let backend = started.map_err(failed)?;
+        let mut streamer = Streamer::new(self, Arc::clone(&shared), line);
         *lock(&self.state) = State::Running {
             source,
             shared,
             backend: Some(backend),
         };
+        if let Err(error) = self.start_second() {
+            gst::element_imp_warning!(self, gst::ResourceError::Failed, ("second stream: {error}"));
+        }
         self.video
             .start_task(move || streamer.iterate())
             .map_err(|_| gst::StateChangeError)
@@ -219,6 +244,7 @@ impl CameraSrc {
             shared.gate.close();
             shared.queue.close();
         }
+        self.interrupt_second();
     }
 
     /// Ends the streaming thread and the backend; the pads are shut by now.
@@ -237,12 +263,7 @@ impl CameraSrc {
                 shared,
                 backend,
             } => {
-                let left_out = shared.queue.left_out();
-                let counters = &self.counters;
-                counters.frames_in.fetch_add(left_out, Ordering::Relaxed);
-                counters
-                    .frames_dropped
-                    .fetch_add(left_out, Ordering::Relaxed);
+                Counters::settle(&shared);
                 *state = State::Ready(source);
                 backend
             }
@@ -259,6 +280,7 @@ impl CameraSrc {
                 "the source does not stop and is left alone"
             );
         }
+        self.stop_second(STOP_DEADLINE);
         let audio = lock(&self.audio).take();
         if let Some(audio) = audio
             && self.obj().remove_pad(&audio).is_err()
@@ -293,9 +315,11 @@ impl ObjectSubclass for CameraSrc {
         Self {
             settings: Mutex::default(),
             counters: Arc::default(),
+            second_counters: Arc::default(),
             state: Mutex::default(),
             video: pads::pad(&template),
             audio: Mutex::default(),
+            analysis: analysis::Place::default(),
         }
     }
 }
@@ -363,18 +387,19 @@ impl ElementImpl for CameraSrc {
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         match transition {
             gst::StateChange::NullToReady => {
-                let source = self.open()?;
-                *lock(&self.state) = State::Ready(source);
+                let ready = self.open()?;
+                *lock(&self.state) = ready;
             }
             gst::StateChange::ReadyToPaused => {
                 // The URI may have been set again in READY.
-                let source = self.open()?;
-                *lock(&self.state) = State::Ready(source);
+                let ready = self.open()?;
+                *lock(&self.state) = ready;
             }
             gst::StateChange::PlayingToPaused => {
                 if let Some(shared) = self.shared() {
                     shared.gate.shut();
                 }
+                self.gate_second(Gate::shut);
             }
             gst::StateChange::PausedToReady => self.interrupt(),
             _ => {}
@@ -386,6 +411,7 @@ impl ElementImpl for CameraSrc {
                 if let Some(shared) = self.shared() {
                     shared.gate.open();
                 }
+                self.gate_second(Gate::open);
             }
             gst::StateChange::PausedToReady => self.stop(),
             gst::StateChange::ReadyToNull => *lock(&self.state) = State::Null,
@@ -399,6 +425,19 @@ impl ElementImpl for CameraSrc {
             return Ok(gst::StateChangeSuccess::NoPreroll);
         }
         Ok(success)
+    }
+
+    fn request_new_pad(
+        &self,
+        template: &gst::PadTemplate,
+        _name: Option<&str>,
+        _caps: Option<&gst::Caps>,
+    ) -> Option<gst::Pad> {
+        self.add_analysis_pad(template)
+    }
+
+    fn release_pad(&self, pad: &gst::Pad) {
+        self.remove_analysis_pad(pad);
     }
 
     fn send_event(&self, event: gst::Event) -> bool {

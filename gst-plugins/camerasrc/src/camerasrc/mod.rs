@@ -5,10 +5,15 @@
 //! Upstream it needs nothing: `uri` is `rtsp://host/path`, `file:///clip.mp4?loop=true&realtime=true`, `test://ball`
 //! or `test://visits?width=640&height=360&fps=15&period=10&visit=4&seed=1&frames=0&realtime=true`.
 //!
+//! The request pad `analysis` carries what to analyse: the stream of `sub-uri` where that is set, otherwise the
+//! pictures of `video` by reference, as a tee would.
+//! Both streams run on one clock; the loss of the second one never touches the first.
+//!
 //! It adds the sticky event `nvr_contract::wallclock::WallClock` before the first picture, after each reconnect, and
 //! when wall time has moved against the pipeline's.
-//! It posts `nvr_contract::source::SourceChange`: connected, lost with the reason, restored; and an info message, once,
-//! on what whoever set the camera up may want to know: sound that is left out, key frames that do not come.
+//! It posts `nvr_contract::source::SourceChange`: connected, lost with the reason, restored, each for the stream it
+//! happened to; and an info message, once, on what whoever set the camera up may want to know: sound that is left
+//! out, key frames that do not come.
 //! Files and scenes live in a private pipeline with one thread of its own; all RTSP cameras share one network thread.
 //!
 //! Of an RTSP camera it takes H.264 or H.265, and sound that is AAC, Opus or G.711 (`audio/x-alaw`, `audio/x-mulaw`); the
@@ -35,6 +40,7 @@ use gst::glib;
 use gst::prelude::*;
 
 mod imp;
+mod analysis;
 mod pads;
 mod report;
 mod settings;

@@ -4,7 +4,7 @@ use gst::subclass::prelude::*;
 
 use super::imp::CameraSrc;
 
-/// What the element may have: video always, audio where the camera has sound.
+/// What the element may have: video always, audio where the camera has sound, and what to analyse on request.
 pub(super) fn templates() -> Vec<gst::PadTemplate> {
     let video = |name: &str, length_prefixed: &str| {
         gst::Structure::builder(name)
@@ -42,6 +42,7 @@ pub(super) fn templates() -> Vec<gst::PadTemplate> {
     vec![
         template("video", gst::PadPresence::Always, &video),
         template("audio", gst::PadPresence::Sometimes, &audio),
+        template("analysis", gst::PadPresence::Request, &video),
     ]
 }
 

@@ -7,9 +7,10 @@ use nvr_contract::source::{SourceChange, SourceState, StreamRole, VideoCodec};
 use crate::order_hint;
 use crate::packet::{Failure, Loss};
 
-/// Posts a change of the connection; `caps` are those of the pictures, once known.
+/// Posts a change of a stream's connection; `caps` are those of its pictures, once known.
 pub(super) fn change(
     element: &super::CameraSrc,
+    stream: StreamRole,
     caps: Option<&gst::CapsRef>,
     state: SourceState,
     running_time_ns: u64,
@@ -17,7 +18,7 @@ pub(super) fn change(
 ) {
     let field = |name: &str| caps?.structure(0)?.get::<i32>(name).ok();
     let change = SourceChange {
-        stream: StreamRole::Main,
+        stream,
         state,
         reason: loss.as_ref().map(|loss| loss.reason),
         attempts: loss.as_ref().map_or(0, |loss| loss.attempts),
@@ -71,15 +72,26 @@ pub(super) fn reorder_depth(caps: &gst::CapsRef) -> Option<usize> {
     order_hint::reorder_depth(is_h265, &data.map_readable().ok()?)
 }
 
-/// Why downstream refused a picture, and what to change.
-pub(super) fn flow_text(error: gst::FlowError) -> &'static str {
-    match error {
-        gst::FlowError::NotLinked => "pad \"video\" is not linked: link it or use a fakesink",
-        gst::FlowError::NotNegotiated => {
-            "the element after pad \"video\" does not take the camera's format: put a parser or decoder there"
+/// Posts that downstream refused a picture, why, and what to change.
+pub(super) fn refused(element: &super::CameraSrc, pad: &gst::Pad, error: gst::FlowError) {
+    let pad = pad.name();
+    let text = match error {
+        gst::FlowError::NotLinked => {
+            format!("pad {pad:?} is not linked: link it or use a fakesink")
         }
-        _ => "an element downstream failed",
-    }
+        gst::FlowError::NotNegotiated => {
+            format!(
+                "the element after pad {pad:?} does not take the camera's format: put a parser or decoder there"
+            )
+        }
+        _ => format!("an element after pad {pad:?} failed"),
+    };
+    gst::element_error!(
+        element,
+        gst::StreamError::Failed,
+        ("streaming stopped: {text}"),
+        ["flow {error:?}"]
+    );
 }
 
 /// Posts the error that ends the stream.

@@ -7,12 +7,13 @@ use super::Transport;
 use crate::backend;
 use crate::backoff::Waits;
 use crate::net::Wakes;
-use crate::uri::{self, Credentials};
+use crate::uri::{self, Credentials, Source};
 
 /// What the properties say.
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) uri: Option<String>,
+    pub(super) sub_uri: Option<String>,
     pub(super) user_id: Option<String>,
     pub(super) user_pw: Option<String>,
     pub(super) transport: Transport,
@@ -28,6 +29,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             uri: None,
+            sub_uri: None,
             user_id: None,
             user_pw: None,
             transport: Transport::Auto,
@@ -42,6 +44,28 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The source that is recorded, and the second one.
+    ///
+    /// # Errors
+    /// One sentence that names the property.
+    pub(super) fn sources(&self) -> Result<(Source, Option<Source>), String> {
+        let Some(text) = &self.uri else {
+            return Err("set property \"uri\", for example to rtsp://192.0.2.7/stream".to_owned());
+        };
+        let main = uri::parse(text).map_err(|error| format!("property \"uri\": {error}"))?;
+        let Some(text) = &self.sub_uri else {
+            return Ok((main.source, None));
+        };
+        let second = uri::parse(text).map_err(|error| format!("property \"sub-uri\": {error}"))?;
+        if main.source.is_live() != second.source.is_live() {
+            return Err(
+                "property \"sub-uri\": one stream is live and the other one is not: add realtime=true to both or to none"
+                    .to_owned(),
+            );
+        }
+        Ok((main.source, Some(second.source)))
+    }
+
     /// What an RTSP camera needs besides its URL; `name` is the element's, so that no two retry in step.
     pub(super) fn options(&self, name: &str, wakes: &Arc<Wakes>) -> backend::Options {
         backend::Options {
@@ -60,16 +84,36 @@ impl Settings {
             seed: name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
             }),
+            second: false,
+        }
+    }
+
+    /// The same for the second stream.
+    pub(super) fn second_options(&self, name: &str, wakes: &Arc<Wakes>) -> backend::Options {
+        backend::Options {
+            credentials: self.second_credentials(),
+            second: true,
+            ..self.options(&format!("{name}/sub"), wakes)
         }
     }
 
     /// The properties go before the URI, each for itself.
     fn credentials(&self) -> Option<Credentials> {
-        let in_uri = self
-            .uri
-            .as_deref()
-            .and_then(|text| uri::parse(text).ok())
-            .and_then(|parsed| parsed.credentials);
+        self.over(in_uri(self.uri.as_deref()))
+    }
+
+    /// The same; what the main URI says counts where the second one says nothing, for the same host only.
+    fn second_credentials(&self) -> Option<Credentials> {
+        let host = |text: Option<&str>| match uri::parse(text?).ok()?.source {
+            Source::Rtsp(url) => url.host_str().map(str::to_owned),
+            _ => None,
+        };
+        let (main, second) = (self.uri.as_deref(), self.sub_uri.as_deref());
+        let same = host(main).is_some() && host(main) == host(second);
+        self.over(in_uri(second).or_else(|| in_uri(main).filter(|_| same)))
+    }
+
+    fn over(&self, in_uri: Option<Credentials>) -> Option<Credentials> {
         if self.user_id.is_none() && self.user_pw.is_none() {
             return in_uri;
         }
@@ -80,6 +124,10 @@ impl Settings {
             password: self.user_pw.clone().unwrap_or(password),
         })
     }
+}
+
+fn in_uri(text: Option<&str>) -> Option<Credentials> {
+    uri::parse(text?).ok()?.credentials
 }
 
 #[cfg(test)]
@@ -106,6 +154,29 @@ mod tests {
                 .as_ref()
                 .map(|known| (known.user.as_str(), known.password.as_str()));
             assert_eq!(found, expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_the_main_uri_goes_to_no_other_host() {
+        for (sub, user, expected) in [
+            ("rtsp://cam/2", None, Some(("a", "b"))),
+            ("rtsp://other/2", None, None),
+            ("rtsp://c:d@other/2", None, Some(("c", "d"))),
+            ("rtsp://other/2", Some("e"), Some(("e", ""))),
+            ("test://ball", None, None),
+        ] {
+            let settings = Settings {
+                uri: Some("rtsp://a:b@cam/1".to_owned()),
+                sub_uri: Some(sub.to_owned()),
+                user_id: user.map(str::to_owned),
+                ..Settings::default()
+            };
+            let found = settings.second_credentials();
+            let found = found
+                .as_ref()
+                .map(|known| (known.user.as_str(), known.password.as_str()));
+            assert_eq!(found, expected, "{sub}");
         }
     }
 }

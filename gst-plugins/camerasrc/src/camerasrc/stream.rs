@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gst::glib;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
-use nvr_contract::source::SourceState;
+use nvr_contract::source::{SourceState, StreamRole};
 use nvr_contract::wallclock::WallClock;
 
+use super::analysis::{Mirror, Together};
 use super::imp::{self, CAT};
 use super::report::{self, framerate, reorder_depth, running_time, wall_clock_us};
 use crate::anchor;
@@ -29,6 +30,33 @@ pub struct Counters {
     pub frames_dropped: AtomicU64,
     /// Connections that brought pictures after a loss.
     pub reconnects: AtomicU64,
+}
+
+impl Counters {
+    /// Counts what a queue left out, once it is closed.
+    pub fn settle(shared: &Shared) {
+        let left_out = shared.queue.left_out();
+        let counters = &shared.counters;
+        counters.frames_in.fetch_add(left_out, Ordering::Relaxed);
+        counters
+            .frames_dropped
+            .fetch_add(left_out, Ordering::Relaxed);
+    }
+}
+
+/// Which of a camera's streams a thread serves, and how.
+#[derive(Debug)]
+pub struct Line {
+    /// Which stream it is.
+    pub role: StreamRole,
+    /// Where its pictures go.
+    pub pad: gst::Pad,
+    /// What its times follow.
+    pub pace: Pace,
+    /// Wall time of time stamp 0 of a source that is not live, microseconds since 1970-01-01 UTC.
+    pub start_unix_us: Option<i64>,
+    /// What it shares with the other stream.
+    pub together: Arc<Together>,
 }
 
 /// What the element and its streaming thread share while it runs.
@@ -70,7 +98,10 @@ enum Connection {
 pub struct Streamer {
     element: glib::WeakRef<super::CameraSrc>,
     shared: Arc<Shared>,
+    role: StreamRole,
+    together: Arc<Together>,
     video: gst::Pad,
+    mirror: Mirror,
     audio: Option<gst::Pad>,
     audio_caps: Option<gst::Caps>,
     caps: Option<gst::Caps>,
@@ -79,38 +110,37 @@ pub struct Streamer {
     start_unix_us: Option<i64>,
     timeline: Timeline,
     connection: Connection,
-    group: gst::GroupId,
     started: bool,
     anchor: Option<WallClock>,
     lookahead: Lookahead<Packet>,
     noted: BTreeSet<String>,
+    /// Where the last picture ends, nanoseconds.
+    reached: u64,
 }
 
 impl Streamer {
     /// A streaming thread before its first packet.
-    pub fn new(
-        imp: &imp::CameraSrc,
-        shared: Arc<Shared>,
-        pace: Pace,
-        start_unix_us: Option<i64>,
-    ) -> Self {
+    pub fn new(imp: &imp::CameraSrc, shared: Arc<Shared>, line: Line) -> Self {
         Self {
             element: imp.obj().downgrade(),
             shared,
-            video: imp.video_pad().clone(),
+            role: line.role,
+            together: line.together,
+            video: line.pad,
+            mirror: Mirror::default(),
             audio: None,
             audio_caps: None,
             caps: None,
             pending_caps: None,
-            pace,
-            start_unix_us,
-            timeline: Timeline::new(pace),
+            pace: line.pace,
+            start_unix_us: line.start_unix_us,
+            timeline: Timeline::new(line.pace),
             connection: Connection::None,
-            group: gst::GroupId::next(),
             started: false,
             anchor: None,
             lookahead: Lookahead::default(),
             noted: BTreeSet::new(),
+            reached: 0,
         }
     }
 
@@ -125,15 +155,10 @@ impl Streamer {
         gst::debug!(CAT, obj = element, "streaming stops: {stop:?}");
         match stop {
             Stop::Flushing => {}
-            Stop::End => self.push_end(),
+            Stop::End => self.push_end(&element),
             Stop::Failed(error) => {
-                gst::element_error!(
-                    element,
-                    gst::StreamError::Failed,
-                    ("streaming stopped: {}", report::flow_text(error)),
-                    ["flow {error:?}"]
-                );
-                self.push_end();
+                report::refused(&element, &self.video, error);
+                self.push_end(&element);
             }
         }
         // Fails only when the task is gone, which is what is wanted.
@@ -156,7 +181,8 @@ impl Streamer {
         match self.shared.queue.pop().map_err(|_| Stop::Flushing)? {
             Item::Packet(packet) => match packet.stream {
                 Stream::Video => self.video(element, packet),
-                Stream::Audio => self.audio(element, packet),
+                Stream::Audio if self.role == StreamRole::Main => self.audio(element, packet),
+                Stream::Audio => Ok(()),
             },
             Item::Gap => {
                 self.release(element)?;
@@ -174,7 +200,10 @@ impl Streamer {
             Item::Lost(loss) => {
                 self.release(element)?;
                 self.lost(element, loss);
-                Ok(())
+                match self.role == StreamRole::Sub && self.together.second_lost(true) {
+                    true => Err(Stop::End),
+                    false => Ok(()),
+                }
             }
             Item::Failed(failure) => {
                 report::failure(element, &failure);
@@ -226,7 +255,11 @@ impl Streamer {
 
     fn picture(&mut self, element: &super::CameraSrc, packet: Packet) -> Flow {
         let counters = &self.shared.counters;
-        let Some(mapped) = self.timeline.video(stamp(element, &packet)) else {
+        let mut stamp = stamp(element, &packet);
+        if self.pace == Pace::Paced && !self.started {
+            stamp.arrival = self.together.begin(stamp.arrival);
+        }
+        let Some(mapped) = self.timeline.video(stamp) else {
             counters.frames_dropped.fetch_add(1, Ordering::Relaxed);
             gst::log!(
                 CAT,
@@ -237,17 +270,34 @@ impl Streamer {
             );
             return Ok(());
         };
+        if self.role == StreamRole::Sub {
+            if self.pace == Pace::Free {
+                // Neither runs ahead of the other, so that both end at the same moment.
+                let queue = &self.shared.queue;
+                self.together
+                    .wait_for_main(mapped.pts, || queue.is_closed());
+            }
+            if self.together.is_over(mapped.pts) {
+                return Err(Stop::End);
+            }
+            self.together.second_lost(false);
+        }
         if self.pace == Pace::Paced {
             self.wait_until(element, mapped.dts)?;
         }
         let new_caps = self.pending_caps.take();
         let changed = new_caps.is_some() && new_caps != self.caps;
         if !self.started {
-            begin(&self.video, element, "video", self.group);
+            begin(
+                &self.video,
+                element,
+                self.video.name().as_str(),
+                self.together.group,
+            );
         }
         if let Some(caps) = new_caps.filter(|_| changed) {
-            gst::info!(CAT, obj = element, "video is {caps}");
-            self.video.push_event(gst::event::Caps::new(&caps));
+            gst::info!(CAT, obj = self.video, "pictures are {caps}");
+            self.tell(&gst::event::Caps::new(&caps));
             self.caps = Some(caps);
         }
         if !self.started {
@@ -258,9 +308,41 @@ impl Streamer {
             self.anchor(element, mapped.pts);
         }
         self.up(element, mapped.pts);
-        self.push(&self.video, packet, mapped, changed)?;
+        if self.role == StreamRole::Main {
+            self.reached = mapped.pts.saturating_add(mapped.duration);
+            self.together.main_reached(self.reached);
+        }
+        let picture = stamped(packet, mapped, changed);
+        let again = (self.role == StreamRole::Main).then(|| picture.clone());
+        push(&self.video, picture)?;
+        if let Some(picture) = again {
+            self.mirror(element, picture);
+        }
         self.fill_sound();
         Ok(())
+    }
+
+    /// Hands a picture to the analysis as well; what becomes of it there never ends the recording.
+    fn mirror(&mut self, element: &super::CameraSrc, picture: gst::Buffer) {
+        let (pad, group) = (element.imp().mirror_pad(), self.together.group);
+        let start = |pad: &gst::Pad| begin(pad, element, "analysis", group);
+        if let Err(error) = self.mirror.push(pad.clone(), &self.video, start, picture)
+            && let Some(pad) = pad
+        {
+            report::refused(element, &pad, error);
+        }
+    }
+
+    /// The pads of the pictures: the stream's own, and the one that carries it once more.
+    fn pictures(&self) -> impl Iterator<Item = &gst::Pad> {
+        std::iter::once(&self.video).chain(self.mirror.begun())
+    }
+
+    /// Tells whoever gets the pictures.
+    fn tell(&self, event: &gst::Event) {
+        for pad in self.pictures() {
+            pad.push_event(event.clone());
+        }
     }
 
     /// Tells downstream of sound that does not come, so that nobody waits for it.
@@ -295,7 +377,7 @@ impl Streamer {
                 let Some(pad) = element.imp().add_audio_pad() else {
                     return Ok(());
                 };
-                begin(&pad, element, "audio", self.group);
+                begin(&pad, element, "audio", self.together.group);
                 if let Some(caps) = &caps {
                     pad.push_event(gst::event::Caps::new(caps));
                 }
@@ -316,48 +398,28 @@ impl Streamer {
 
     /// Sound that nobody takes does not end the pictures: what fails for good fails for them too.
     fn push_audio(&self, pad: &gst::Pad, packet: Packet, mapped: Mapped) -> Flow {
-        match self.push(pad, packet, mapped, false) {
+        match push(pad, stamped(packet, mapped, false)) {
             Err(Stop::End | Stop::Failed(_)) => Ok(()),
             other => other,
         }
     }
 
-    fn push(&self, pad: &gst::Pad, packet: Packet, mapped: Mapped, new_caps: bool) -> Flow {
-        let mut buffer = packet.data;
+    fn push_end(&self, element: &super::CameraSrc) {
+        let mirror = (self.role == StreamRole::Main)
+            .then(|| element.imp().mirror_pad())
+            .flatten();
+        for pad in std::iter::once(&self.video)
+            .chain(&self.audio)
+            .chain(&mirror)
         {
-            let buffer = buffer.make_mut();
-            let time = gst::ClockTime::from_nseconds;
-            buffer.set_pts(time(mapped.pts));
-            buffer.set_dts(time(mapped.dts));
-            buffer.set_duration(time(mapped.duration));
-            buffer.unset_flags(gst::BufferFlags::all());
-            if !packet.key {
-                buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
-            }
-            if mapped.discont || new_caps || packet.corrupted {
-                buffer.set_flags(gst::BufferFlags::DISCONT);
-            }
-            if packet.corrupted {
-                buffer.set_flags(gst::BufferFlags::CORRUPTED);
-            }
-        }
-        match pad.push(buffer) {
-            Ok(_) => Ok(()),
-            Err(gst::FlowError::Flushing) => Err(Stop::Flushing),
-            Err(gst::FlowError::Eos) => Err(Stop::End),
-            Err(error) => Err(Stop::Failed(error)),
-        }
-    }
-
-    fn push_end(&self) {
-        for pad in std::iter::once(&self.video).chain(&self.audio) {
-            if !self.started {
+            if pad.sticky_event::<gst::event::StreamStart>(0).is_none() {
                 // Downstream must know the stream before it hears of its end.
-                if let Some(element) = self.element.upgrade() {
-                    begin(pad, &element, "video", self.group);
-                }
+                begin(pad, element, pad.name().as_str(), self.together.group);
             }
             pad.push_event(gst::event::Eos::new());
+        }
+        if self.role == StreamRole::Main {
+            element.imp().main_ended(self.pace, self.reached);
         }
     }
 
@@ -398,7 +460,7 @@ impl Streamer {
                 unix_us,
             };
             self.anchor = Some(anchor);
-            self.video.push_event(anchor.to_event());
+            self.tell(&anchor.to_event());
             if let Some(audio) = &self.audio {
                 audio.push_event(anchor.to_event());
             }
@@ -420,14 +482,16 @@ impl Streamer {
             Pace::Free => pts,
             Pace::Live | Pace::Paced => running_time(element),
         };
-        report::change(element, self.caps.as_deref(), state, running_time, None);
+        let caps = self.caps.as_deref();
+        report::change(element, self.role, caps, state, running_time, None);
     }
 
     fn lost(&mut self, element: &super::CameraSrc, loss: Loss) {
         gst::warning!(
             CAT,
             obj = element,
-            "no pictures ({}): {}",
+            "no pictures of the {} stream ({}): {}",
+            self.role,
             loss.reason,
             loss.detail
         );
@@ -440,17 +504,50 @@ impl Streamer {
         if self.started {
             // What is open downstream, a file or an event, must not wait for a camera that may never come back.
             let now = gst::ClockTime::from_nseconds(running_time(element));
-            for pad in std::iter::once(&self.video).chain(&self.audio) {
+            for pad in self.pictures().chain(&self.audio) {
                 pad.push_event(gst::event::Gap::new(now, gst::ClockTime::NONE));
             }
         }
         report::change(
             element,
+            self.role,
             self.caps.as_deref(),
             SourceState::Lost,
             running_time(element),
             Some(loss),
         );
+    }
+}
+
+/// The buffer of a packet with its times.
+fn stamped(packet: Packet, mapped: Mapped, new_caps: bool) -> gst::Buffer {
+    let mut buffer = packet.data;
+    {
+        let buffer = buffer.make_mut();
+        let time = gst::ClockTime::from_nseconds;
+        buffer.set_pts(time(mapped.pts));
+        buffer.set_dts(time(mapped.dts));
+        buffer.set_duration(time(mapped.duration));
+        buffer.unset_flags(gst::BufferFlags::all());
+        if !packet.key {
+            buffer.set_flags(gst::BufferFlags::DELTA_UNIT);
+        }
+        if mapped.discont || new_caps || packet.corrupted {
+            buffer.set_flags(gst::BufferFlags::DISCONT);
+        }
+        if packet.corrupted {
+            buffer.set_flags(gst::BufferFlags::CORRUPTED);
+        }
+    }
+    buffer
+}
+
+fn push(pad: &gst::Pad, buffer: gst::Buffer) -> Flow {
+    match pad.push(buffer) {
+        Ok(_) => Ok(()),
+        Err(gst::FlowError::Flushing) => Err(Stop::Flushing),
+        Err(gst::FlowError::Eos) => Err(Stop::End),
+        Err(error) => Err(Stop::Failed(error)),
     }
 }
 

@@ -16,6 +16,8 @@ use nvr_contract::Message;
 use nvr_contract::source::SourceChange;
 use nvr_contract::wallclock::WallClock;
 
+pub mod server;
+
 pub fn init() {
     gst::init().unwrap();
     gstcamerasrc::register_static().unwrap();
@@ -32,6 +34,8 @@ pub struct Picture {
     pub bytes: usize,
     pub caps: gst::Caps,
     pub anchor: Option<WallClock>,
+    /// Where its bytes lie.
+    pub at: usize,
 }
 
 pub struct Run {
@@ -53,12 +57,37 @@ pub fn run(uri: &str) -> Run {
         .property("uri", uri)
         .build()
         .unwrap();
-    let sink = gst_app::AppSink::builder().sync(false).build();
     let pipeline = gst::Pipeline::new();
-    pipeline.add_many([&source, sink.upcast_ref()]).unwrap();
-    source
-        .link_pads(Some("video"), &sink, Some("sink"))
-        .unwrap();
+    pipeline.add(&source).unwrap();
+    let pictures = listen(&pipeline, &source, "video", None);
+    Run {
+        pipeline,
+        source,
+        pictures,
+    }
+}
+
+/// Puts a sink behind a pad, maybe a queue before it, and hands over what comes.
+pub fn listen(
+    pipeline: &gst::Pipeline,
+    source: &gst::Element,
+    pad: &str,
+    queue: Option<&gst::Element>,
+) -> Receiver<Picture> {
+    // With a queue, a sink that gets nothing must not hold up another one.
+    let sink = gst_app::AppSink::builder()
+        .sync(false)
+        .async_(queue.is_none())
+        .build();
+    pipeline.add(&sink).unwrap();
+    match queue {
+        Some(queue) => {
+            pipeline.add(queue).unwrap();
+            source.link_pads(Some(pad), queue, Some("sink")).unwrap();
+            queue.link(&sink).unwrap();
+        }
+        None => source.link_pads(Some(pad), &sink, Some("sink")).unwrap(),
+    }
     let (send, pictures) = channel();
     sink.set_callbacks(
         gst_app::AppSinkCallbacks::builder()
@@ -74,6 +103,7 @@ pub fn run(uri: &str) -> Run {
                     bytes: buffer.size(),
                     caps: sample.caps_owned().unwrap(),
                     anchor: WallClock::of_pad(&sink.static_pad("sink").unwrap()),
+                    at: buffer.map_readable().unwrap().as_ptr() as usize,
                 };
                 // A test that has seen enough does not listen any more.
                 send.send(picture).ok();
@@ -81,11 +111,7 @@ pub fn run(uri: &str) -> Run {
             })
             .build(),
     );
-    Run {
-        pipeline,
-        source,
-        pictures,
-    }
+    pictures
 }
 
 impl Run {
