@@ -50,7 +50,7 @@ enum Subcommands {
         /// Folder that the printed line writes segments and events below.
         #[arg(long, value_name = "FOLDER", default_value = ".")]
         output: PathBuf,
-        /// The codec that the camera sends; found out by connecting, when not given.
+        /// The codec of the stream that is analysed; found out by connecting, when not given.
         #[arg(long, value_parser = ["h264", "h265"])]
         codec: Option<String>,
     },
@@ -273,13 +273,10 @@ fn render(camera: &str, path: &Path, output: &Path, codec: Option<&str>) -> Resu
         None => {
             let clock = RealClock::new();
             let patience = Duration::from_secs(8);
-            let found = probe::probe(
-                &clock,
-                &spec.uri,
-                spec.credentials.as_ref(),
-                patience,
-                Duration::ZERO,
-            );
+            let analysed = spec.pipelines[0].analysed(spec);
+            let stream = probe::Stream::of(spec, analysed)
+                .ok_or_else(|| Error::internal("the analysed stream has no URI"))?;
+            let found = probe::probe(&clock, &stream, patience, Duration::ZERO);
             found
                 .map_err(|error| {
                     Error::unavailable(format!("{error}: say --codec when the camera is away"))
@@ -317,19 +314,19 @@ fn run_probe(uri: &str, json: bool) -> Result<()> {
     let input = cameras::without_credentials_in_uri(cameras::CameraInput {
         name: "probe".to_owned(),
         uri: uri.to_owned(),
+        sub_uri: None,
         user: None,
         password: None,
         pipeline: "record".to_owned(),
         params: std::collections::BTreeMap::new(),
         enabled: true,
     })?;
-    cameras::check_uri(&input.uri).map_err(Error::invalid)?;
+    cameras::check_uri("uri", &input.uri).map_err(Error::invalid)?;
     let clock = RealClock::new();
     let credentials = cameras::credentials_of(&input);
     let found = probe::probe(
         &clock,
-        &input.uri,
-        credentials.as_ref(),
+        &probe::Stream::new(&input.uri, credentials.as_ref()),
         Duration::from_secs(8),
         Duration::from_secs(4),
     )?;

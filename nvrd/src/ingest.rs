@@ -12,7 +12,7 @@ use std::time::Duration;
 use nvr_base::{Clock, ErrorKind, Result, Shutdown};
 use nvr_contract::event::{self, Event};
 use nvr_contract::segment::{Gap, GapReason, SegmentClosed};
-use nvr_contract::source::{SourceChange, SourceState};
+use nvr_contract::source::{SourceChange, SourceState, StreamRole};
 use nvr_media::{CameraState, Notice, What};
 use nvr_store::{Change, EventChange, EventRow, EventState, SegmentRow, Store, StoreChange};
 use tokio::sync::broadcast;
@@ -273,6 +273,10 @@ impl Ingest {
 
     /// An outage begins when pictures stop and ends when they come again.
     fn source(&self, camera: &str, change: &SourceChange) {
+        // The second stream is analysed, not recorded.
+        if change.stream == StreamRole::Sub {
+            return;
+        }
         match change.state {
             SourceState::Lost => {
                 self.gap_begins(

@@ -10,6 +10,7 @@ mod record;
 mod detect;
 mod restream;
 mod outage;
+mod second;
 mod crash;
 mod proof;
 mod disks;

@@ -26,6 +26,11 @@ impl RtspCamera {
         Self::serve(clip, 0, "h265parse ! rtph265pay")
     }
 
+    /// A camera with H.265 on a port.
+    pub fn serve_h265_on(clip: &Path, port: u16) -> Self {
+        Self::serve(clip, port, "h265parse ! rtph265pay")
+    }
+
     /// A camera on a port; 0 takes a free one.
     pub fn start_on(clip: &Path, port: u16) -> Self {
         Self::serve(clip, port, "h264parse ! rtph264pay")

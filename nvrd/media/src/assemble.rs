@@ -1,6 +1,8 @@
 //! A description and a camera become a pipeline, or the launch line that builds the same one.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use gst::glib;
 use gst::prelude::*;
@@ -12,18 +14,20 @@ use crate::launch::LaunchLine;
 use crate::spec::{CameraSpec, ParamValue};
 
 /// A pipeline and the elements that the daemon talks to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Assembled {
     pub(crate) pipeline: gst::Pipeline,
     pub(crate) source: gst::Element,
     pub(crate) encoded: gst::Element,
     pub(crate) codec: VideoCodec,
+    /// False once the pipeline is left behind: nobody listens to it any more.
+    pub(crate) wanted: Arc<AtomicBool>,
 }
 
 /// A property to set: element, property, value.
 type Setting = (String, String, ParamValue);
 
-/// The launch line for a codec and a pace, before any value of the camera.
+/// The launch line for the codec of the analysed stream and a pace, before any value of the camera.
 fn line_for(description: &Description, live: bool, codec: VideoCodec) -> LaunchLine {
     let mut line = description.launch.clone();
     if let Some(decoder) = &description.decoder {
@@ -73,6 +77,10 @@ fn settings(description: &Description, spec: &CameraSpec, recordings: &Path) -> 
             text(recordings.display().to_string()),
         ),
     ];
+    if let Some(sub_uri) = &spec.sub_uri {
+        let source = description::SOURCE.to_owned();
+        settings.push((source, "sub-uri".to_owned(), text(sub_uri.clone())));
+    }
     if description.launch.has(description::EVENTS) {
         let hash = pipeline_hash(description, spec);
         let events = || description::EVENTS.to_owned();
@@ -102,6 +110,16 @@ pub(crate) fn storage_settings(spec: &CameraSpec) -> Vec<(&'static str, ParamVal
     ]
 }
 
+/// What the camera element has to be told beside its URI: the knobs that turn it.
+pub(crate) fn source_knobs(spec: &CameraSpec) -> Vec<(String, ParamValue)> {
+    let description = &spec.pipelines[0];
+    knobs(description, spec)
+        .map(|(key, value)| (&description.params[key], value))
+        .filter(|(param, _)| param.element == description::SOURCE)
+        .map(|(param, value)| (param.property.clone(), value.clone()))
+        .collect()
+}
+
 /// Builds the pipeline of a camera; it stays in the NULL state.
 ///
 /// # Errors
@@ -111,6 +129,7 @@ pub(crate) fn assemble(
     description: &Description,
     codec: VideoCodec,
     now_unix_us: i64,
+    wanted: Arc<AtomicBool>,
 ) -> Result<Assembled> {
     let line = line_for(description, spec.is_live(), codec);
     check_factories(&line)?;
@@ -169,6 +188,7 @@ pub(crate) fn assemble(
         source,
         encoded,
         codec,
+        wanted,
     })
 }
 

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use nvr_base::{Error, Result};
 use nvr_contract::polygon::{self, PolygonError};
-use nvr_contract::source::VideoCodec;
+use nvr_contract::source::{StreamRole, VideoCodec};
 use serde::Deserialize;
 
 use crate::launch::LaunchLine;
-use crate::spec::ParamValue;
+use crate::spec::{CameraSpec, ParamValue};
 
 /// Name of the element that is the camera.
 pub const SOURCE: &str = "source";
+/// Name of its pad that carries what to analyse.
+pub const ANALYSIS: &str = "analysis";
 /// Name of the tee behind it that carries encoded video.
 pub const ENCODED: &str = "encoded";
 /// Name of the element that writes segments.
@@ -22,6 +24,9 @@ pub const RECORD_QUEUE: &str = "record-queue";
 pub const AUDIO_QUEUE: &str = "audio-queue";
 /// Name of the element that makes events, where there is one.
 pub const EVENTS: &str = "events";
+
+/// The elements that a recording needs; what is not among them analyses.
+pub(crate) const RECORDING: [&str; 5] = [SOURCE, ENCODED, RECORDER, RECORD_QUEUE, AUDIO_QUEUE];
 
 /// A pipeline description, checked as far as it can be without building it.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,6 +149,15 @@ impl Description {
         };
         this.check_names().map_err(fail)?;
         Ok(this)
+    }
+
+    /// Which stream of a camera is decoded: the second one where there is one and the graph asks for it.
+    pub fn analysed(&self, spec: &CameraSpec) -> StreamRole {
+        if spec.sub_uri.is_some() && self.launch.has_pad(SOURCE, ANALYSIS) {
+            StreamRole::Sub
+        } else {
+            StreamRole::Main
+        }
     }
 
     fn check_names(&self) -> Result<(), String> {

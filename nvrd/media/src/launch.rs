@@ -55,6 +55,13 @@ impl LaunchLine {
         self.position(element).is_some()
     }
 
+    /// Whether the line links that pad of that element.
+    pub fn has_pad(&self, element: &str, pad: &str) -> bool {
+        self.words
+            .iter()
+            .any(|word| word.split_once('.') == Some((element, pad)))
+    }
+
     /// The factory of the element with that name.
     pub fn factory_of(&self, element: &str) -> Option<&str> {
         self.factory_position(element)
@@ -152,6 +159,7 @@ mod tests {
         let mut line = line();
         assert_eq!(line.factory_of("q"), Some("queue"));
         assert_eq!(line.factory_of("nobody"), None);
+        assert!(line.has_pad("source", "video") && !line.has_pad("source", "audio"));
         line.set_factory("d", "avdec_h265");
         line.set_property("q", "leaky", "downstream");
         line.set_property("source", "uri", "file:///a b/\"c\".mp4?loop=true");

@@ -82,4 +82,6 @@ pub struct CameraStatus {
     pub fps: Option<f64>,
     /// How often the pipeline was built anew after a failure.
     pub restarts: u32,
+    /// How many pipelines hung while they started or stopped, and were left behind.
+    pub abandoned: u32,
 }

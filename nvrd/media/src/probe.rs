@@ -6,11 +6,11 @@ use std::time::Duration;
 use gst::prelude::*;
 use nvr_base::{Clock, Error, Result};
 use nvr_contract::Message;
-use nvr_contract::source::{LossReason, SourceChange, SourceState, VideoCodec};
+use nvr_contract::source::{LossReason, SourceChange, SourceState, StreamRole, VideoCodec};
 
 use crate::assemble;
 use crate::snapshot;
-use crate::spec::{Credentials, ParamValue};
+use crate::spec::{CameraSpec, Credentials, ParamValue};
 use crate::tap::Tap;
 
 /// What was found.
@@ -36,6 +36,38 @@ pub struct Probe {
     pub thumbnail: Option<Vec<u8>>,
 }
 
+/// The stream to look at.
+#[derive(Debug)]
+pub struct Stream<'a> {
+    uri: &'a str,
+    credentials: Option<&'a Credentials>,
+    knobs: Vec<(String, ParamValue)>,
+}
+
+impl<'a> Stream<'a> {
+    /// A stream by its URI.
+    pub fn new(uri: &'a str, credentials: Option<&'a Credentials>) -> Self {
+        Self {
+            uri,
+            credentials,
+            knobs: Vec::new(),
+        }
+    }
+
+    /// A stream of a camera, `None` when it has none of that role.
+    pub fn of(spec: &'a CameraSpec, role: StreamRole) -> Option<Self> {
+        let uri = match role {
+            StreamRole::Main => &spec.uri,
+            StreamRole::Sub => spec.sub_uri.as_ref()?,
+        };
+        Some(Self {
+            uri,
+            credentials: spec.credentials.as_ref(),
+            knobs: assemble::source_knobs(spec),
+        })
+    }
+}
+
 /// What passed the pad.
 #[derive(Debug, Default)]
 struct Count {
@@ -54,16 +86,18 @@ struct Count {
 /// One sentence on why no picture came.
 pub fn probe(
     clock: &dyn Clock,
-    uri: &str,
-    credentials: Option<&Credentials>,
+    stream: &Stream<'_>,
     patience: Duration,
     measure: Duration,
 ) -> Result<Probe> {
     let source = gst::ElementFactory::make("camerasrc")
         .build()
         .map_err(|_| Error::internal("element camerasrc is not registered"))?;
-    assemble::set(&source, "uri", &ParamValue::Text(uri.to_owned()))?;
-    if let Some(credentials) = credentials {
+    assemble::set(&source, "uri", &ParamValue::Text(stream.uri.to_owned()))?;
+    for (property, value) in &stream.knobs {
+        assemble::set(&source, property, value)?;
+    }
+    if let Some(credentials) = stream.credentials {
         assemble::set(
             &source,
             "user-id",

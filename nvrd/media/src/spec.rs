@@ -58,6 +58,8 @@ pub struct CameraSpec {
     pub name: Slug,
     /// Where its stream is, without credentials.
     pub uri: String,
+    /// Where its second stream is, which is analysed instead; without credentials.
+    pub sub_uri: Option<String>,
     /// How to log in.
     pub credentials: Option<Credentials>,
     /// The wanted description and its fallbacks; never empty.

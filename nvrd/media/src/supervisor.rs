@@ -105,6 +105,7 @@ impl Supervisor {
             size: None,
             fps: None,
             restarts: 0,
+            abandoned: 0,
         }));
         let context = Context {
             clock: Arc::clone(&self.clock),

@@ -4,6 +4,7 @@
 //! goes changes nothing there. The tap outlives the pipeline, so that viewers stay while a camera is rebuilt.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use gst::prelude::*;
@@ -64,9 +65,17 @@ impl Tap {
 
     /// Feeds the tap from a pad that carries encoded video.
     pub(crate) fn attach(self: &Arc<Self>, pad: &gst::Pad) {
+        self.attach_while(pad, Arc::new(AtomicBool::new(true)));
+    }
+
+    /// The same, as long as `wanted` is true.
+    pub(crate) fn attach_while(self: &Arc<Self>, pad: &gst::Pad, wanted: Arc<AtomicBool>) {
         let tap = Arc::clone(self);
         let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
         pad.add_probe(types, move |_, info| {
+            if !wanted.load(Ordering::Relaxed) {
+                return gst::PadProbeReturn::Remove;
+            }
             match &info.data {
                 Some(gst::PadProbeData::Buffer(buffer)) => tap.feed(buffer),
                 Some(gst::PadProbeData::Event(event)) => {

@@ -15,6 +15,8 @@ pub struct CameraInput {
     pub name: String,
     /// Where its stream is; credentials in it are taken out.
     pub uri: String,
+    /// Where its second, smaller stream is, which is analysed instead; credentials in it are taken out.
+    pub sub_uri: Option<String>,
     /// User name at the camera.
     pub user: Option<String>,
     /// Password at the camera.
@@ -48,6 +50,7 @@ pub fn input_of_config(config: CameraConfig) -> Result<CameraInput> {
     without_credentials_in_uri(CameraInput {
         name: config.name,
         uri: config.uri,
+        sub_uri: config.sub_uri,
         user: config.user,
         password,
         pipeline: config.pipeline,
@@ -56,30 +59,49 @@ pub fn input_of_config(config: CameraConfig) -> Result<CameraInput> {
     })
 }
 
-/// Moves `user:password@` out of the URI, so that it is never shown or logged.
+/// Moves `user:password@` out of the URIs, so that it is never shown or logged.
 ///
 /// # Errors
-/// When the URI cannot do without them.
+/// When a URI cannot do without them, or the two want different ones.
 pub fn without_credentials_in_uri(mut input: CameraInput) -> Result<CameraInput> {
-    let Ok(mut url) = url::Url::parse(&input.uri) else {
-        return Ok(input);
+    let main = take_credentials("uri", &mut input.uri)?;
+    let sub = match &mut input.sub_uri {
+        Some(uri) => take_credentials("sub_uri", uri)?,
+        None => None,
+    };
+    if let (Some(main), Some(sub)) = (&main, &sub)
+        && main != sub
+    {
+        return Err(Error::invalid(
+            "sub_uri: its user name or password is not that of uri, and a camera has one of each",
+        ));
+    }
+    if let Some((user, password)) = main.or(sub) {
+        input.user = input.user.or(Some(user));
+        input.password = input.password.or(password);
+    }
+    Ok(input)
+}
+
+/// What a URI said before the `@`, which is cut out.
+fn take_credentials(key: &str, uri: &mut String) -> Result<Option<(String, Option<Secret>)>> {
+    let Ok(mut url) = url::Url::parse(uri) else {
+        return Ok(None);
     };
     if url.username().is_empty() && url.password().is_none() {
-        return Ok(input);
+        return Ok(None);
     }
     let plain = |text: &str| {
         percent_encoding::percent_decode_str(text)
             .decode_utf8_lossy()
             .into_owned()
     };
-    input.user = input.user.or_else(|| Some(plain(url.username())));
-    input.password = input
-        .password
-        .or_else(|| url.password().map(|password| Secret::new(plain(password))));
+    let user = plain(url.username());
+    let password = url.password().map(|password| Secret::new(plain(password)));
     let cleared = url.set_username("").and_then(|()| url.set_password(None));
-    cleared.map_err(|()| Error::invalid("uri: credentials are not allowed here"))?;
-    input.uri = url.into();
-    Ok(input)
+    cleared.map_err(|()| Error::invalid(format!("{key}: credentials are not allowed here")))?;
+    *uri = url.into();
+    Ok(Some((user, password)))
 }
 
 pub(super) fn row_of_input(input: &CameraInput) -> Result<NewCamera> {
@@ -93,7 +115,7 @@ pub(super) fn row_of_input(input: &CameraInput) -> Result<NewCamera> {
     Ok(NewCamera {
         name: input.name.clone(),
         uri: input.uri.clone(),
-        sub_uri: None,
+        sub_uri: input.sub_uri.clone(),
         pipeline: input.pipeline.clone(),
         params_json,
         enabled: input.enabled,
@@ -116,6 +138,7 @@ pub(super) fn input_of_row(row: CameraRow) -> Result<CameraInput> {
     Ok(CameraInput {
         name: row.name,
         uri: row.uri,
+        sub_uri: row.sub_uri,
         user: row.user,
         password: row.password.map(Secret::new),
         pipeline: row.pipeline,

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nvr_base::{Clock, Error, Result, Slug};
+use nvr_contract::source::StreamRole;
 use nvr_media::description::Descriptions;
-use nvr_media::probe::{self, Probe};
+use nvr_media::probe::{self, Probe, Stream};
 use nvr_media::restream::Restream;
 use nvr_media::tap::Taps;
 use nvr_media::{CameraSpec, CameraStatus, StorageMark, Supervisor, snapshot};
@@ -50,6 +51,15 @@ pub struct CameraView {
     pub origin: Origin,
     /// What it is.
     pub status: Option<CameraStatus>,
+}
+
+/// What a camera sent when it was tried.
+#[derive(Debug)]
+pub struct Tested {
+    /// The stream that is recorded.
+    pub main: Probe,
+    /// The second one, where there is one, or why it sent nothing.
+    pub sub: Option<Result<Probe>>,
 }
 
 /// See the module.
@@ -268,19 +278,20 @@ impl Cameras {
         snapshot::jpeg(&gop, max_width)
     }
 
-    /// Connects to a camera, saved or not, and says what it sends. Blocks for some seconds.
+    /// Connects to a camera, saved or not, and says what its streams send. Blocks for some seconds.
     ///
     /// # Errors
-    /// One sentence on why no picture came.
-    pub fn test(&self, input: CameraInput) -> Result<Probe> {
+    /// One sentence on why no picture came of the main stream.
+    pub fn test(&self, input: CameraInput) -> Result<Tested> {
         let spec = self.spec(&self.checked(input)?)?;
-        probe::probe(
-            self.clock.as_ref(),
-            &spec.uri,
-            spec.credentials.as_ref(),
-            PATIENCE,
-            MEASURE,
-        )
+        let clock = self.clock.as_ref();
+        let probe = |stream: &Stream<'_>| probe::probe(clock, stream, PATIENCE, MEASURE);
+        let main = Stream::of(&spec, StreamRole::Main)
+            .ok_or_else(|| Error::internal("a camera without a main stream"))?;
+        Ok(Tested {
+            main: probe(&main)?,
+            sub: Stream::of(&spec, StreamRole::Sub).map(|sub| probe(&sub)),
+        })
     }
 
     /// The desired state that the supervisor gets for a camera.

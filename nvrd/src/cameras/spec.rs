@@ -2,7 +2,7 @@
 
 use nvr_base::{Error, Result, Secret, Slug};
 use nvr_media::description::Descriptions;
-use nvr_media::spec::Credentials;
+use nvr_media::spec::{Credentials, is_live};
 use nvr_media::{CameraSpec, ParamValue, StorageMark};
 
 use super::CameraInput;
@@ -32,7 +32,16 @@ pub fn spec_of_input(input: &CameraInput, context: &SpecContext<'_>) -> Result<C
         .parse()
         .map_err(|error| Error::invalid(format!("name: {error}")))?;
     let fail = |message: String| Error::invalid(format!("camera {:?}: {message}", name.as_str()));
-    check_uri(&input.uri).map_err(fail)?;
+    check_uri("uri", &input.uri).map_err(fail)?;
+    if let Some(sub_uri) = &input.sub_uri {
+        check_uri("sub_uri", sub_uri).map_err(fail)?;
+        if is_live(sub_uri) != is_live(&input.uri) {
+            return Err(fail(
+                "sub_uri: one stream is live and the other one is not: add realtime=true to both or to none"
+                    .to_owned(),
+            ));
+        }
+    }
     let pipelines = context
         .descriptions
         .chain(&input.pipeline)
@@ -53,6 +62,7 @@ pub fn spec_of_input(input: &CameraInput, context: &SpecContext<'_>) -> Result<C
         storage: context.storage.clone(),
         thumbnails: context.thumbnails.to_owned(),
         uri: input.uri.clone(),
+        sub_uri: input.sub_uri.clone(),
         enabled: input.enabled,
         name,
         credentials,
@@ -72,18 +82,18 @@ pub fn credentials_of(input: &CameraInput) -> Option<Credentials> {
     }
 }
 
-/// Whether a URI has a scheme that is spoken.
+/// Whether the URI of that key has a scheme that is spoken.
 ///
 /// # Errors
 /// One sentence that names the schemes.
-pub fn check_uri(uri: &str) -> Result<(), String> {
-    let url = url::Url::parse(uri).map_err(|error| format!("uri: {uri:?} is no URI: {error}"))?;
+pub fn check_uri(key: &str, uri: &str) -> Result<(), String> {
+    let url = url::Url::parse(uri).map_err(|error| format!("{key}: {uri:?} is no URI: {error}"))?;
     let known = ["rtsp", "file", "test"];
     if known.contains(&url.scheme()) {
         Ok(())
     } else {
         Err(format!(
-            "uri: {}:// is not spoken: use {}",
+            "{key}: {}:// is not spoken: use {}",
             url.scheme(),
             known.map(|s| format!("{s}://")).join(", ")
         ))

@@ -17,7 +17,7 @@ pub struct CameraConfig {
     pub name: String,
     /// The stream that is recorded.
     pub uri: String,
-    /// A second stream of the camera; refused, since nothing uses it yet.
+    /// A second, smaller stream of the camera, which is analysed instead.
     pub sub_uri: Option<String>,
     /// User name at the camera; also taken from the URI.
     pub user: Option<String>,

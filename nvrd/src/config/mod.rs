@@ -180,11 +180,6 @@ impl Config {
             if let Err(error) = camera.name.parse::<nvr_base::Slug>() {
                 problems.push(format!("camera[{index}].name: {error}"));
             }
-            if camera.sub_uri.is_some() {
-                problems.push(format!(
-                    "camera[{index}].sub_uri: a second stream is not supported yet: leave it out"
-                ));
-            }
             if self.cameras[..index]
                 .iter()
                 .any(|other| other.name == camera.name)

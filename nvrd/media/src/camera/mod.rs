@@ -1,20 +1,23 @@
 //! One camera: a thread that owns its pipeline and moves it through its states.
 //!
 //! The thread never touches a streaming thread: bus messages and commands come through one channel, and a
-//! pipeline is stopped on a thread of its own, so that one that hangs can be left behind.
+//! pipeline is built, started and stopped on a thread of its own, so that one that hangs can be left behind.
 
 mod bus;
 mod react;
 mod status;
 mod change;
+mod startup;
 mod teardown;
+mod comeback;
 
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use gst::prelude::*;
-use nvr_base::Clock;
+use nvr_base::{Clock, Result};
 use nvr_contract::source::{LossReason, VideoCodec};
 
 use crate::assemble::{self, Assembled};
@@ -22,12 +25,18 @@ use crate::description::Description;
 use crate::notice::{CameraState, CameraStatus, Notice};
 use crate::spec::CameraSpec;
 use crate::tap::Tap;
+use comeback::Comeback;
+use startup::Startup;
 use teardown::Teardown;
 
 /// First wait after a failure; doubles up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 /// Longest wait after a failure.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// How long one that has not started yet may take to stop.
+const UNSTARTED: Duration = Duration::from_secs(1);
+/// Pipelines of one camera that may hang at a time; with so many none is built.
+const MAX_HANGING: usize = 4;
 /// A pipeline that ran so long is taken for sound: the next wait is short again.
 const SOUND_AFTER: Duration = Duration::from_secs(60);
 
@@ -36,8 +45,14 @@ pub(super) enum Input {
     Command(Command),
     /// From the pipeline of that number.
     Bus(u64, gst::Message),
+    /// The pipeline of that number has been built, and is about to be started.
+    Built(u64, Box<Assembled>),
+    /// Starting the pipeline of that number is over; the error is that of building it.
+    Started(u64, Result<()>),
     /// The pipeline of that number has stopped.
     TornDown(u64),
+    /// The description of that level could run, `None` when none that is wanted more can.
+    Rehearsed(u64, Option<usize>),
 }
 
 /// What the supervisor asks of a camera.
@@ -54,12 +69,15 @@ struct Problems {
     fallback: Option<String>,
     source: Option<(LossReason, String)>,
     disk: Option<String>,
+    /// What is wrong with the second stream.
+    sub: Option<String>,
 }
 
 /// Why the thread woke.
 enum Wake {
     Input(Input),
-    BackoffOver,
+    /// One of the camera's own deadlines is here.
+    Time,
 }
 
 pub(super) struct Camera {
@@ -71,6 +89,11 @@ pub(super) struct Camera {
     inbox: Receiver<Input>,
     outbox: SyncSender<Input>,
     running: Option<Assembled>,
+    /// While a pipeline is being built and started.
+    startup: Option<Startup>,
+    /// Numbers of the pipelines that hang, and of threads with them.
+    left_behind: HashSet<u64>,
+    comeback: Comeback,
     /// Number of the latest pipeline: one that was left behind may still speak.
     generation: u64,
     started: Duration,
@@ -79,6 +102,7 @@ pub(super) struct Camera {
     failures: u32,
     /// Index into the chain of descriptions.
     level: usize,
+    /// Codec of the stream that is analysed.
     codec: VideoCodec,
     problems: Problems,
     /// Commands that came while a pipeline was being stopped.
@@ -108,6 +132,9 @@ impl Camera {
             inbox,
             outbox,
             running: None,
+            startup: None,
+            left_behind: HashSet::new(),
+            comeback: Comeback::default(),
             generation: 0,
             started: Duration::ZERO,
             connected: false,
@@ -134,13 +161,11 @@ impl Camera {
                 Wake::Input(Input::Command(Command::Quit)) => break,
                 Wake::Input(Input::Command(Command::Update(spec))) => self.update(*spec),
                 Wake::Input(Input::Bus(from, message)) => self.on_message(from, &message),
-                // A pipeline that was left behind has ended after all.
-                Wake::Input(Input::TornDown(_)) => {}
-                Wake::BackoffOver => {
-                    // What the analysis lacked may be there by now.
-                    (self.level, self.problems.fallback) = (0, None);
-                    self.start();
-                }
+                Wake::Input(Input::Built(number, built)) => self.on_built(number, *built),
+                Wake::Input(Input::Started(number, outcome)) => self.on_started(number, outcome),
+                Wake::Input(Input::TornDown(number)) => self.on_late_end(number),
+                Wake::Input(Input::Rehearsed(number, level)) => self.on_rehearsed(number, level),
+                Wake::Time => self.on_time(),
             }
         }
         self.tear_down(true);
@@ -148,7 +173,9 @@ impl Camera {
     }
 
     fn wait(&mut self) -> Wake {
-        let Some(at) = self.retry_at else {
+        let startup = self.startup.as_ref().map(|startup| startup.deadline);
+        let deadlines = [self.retry_at, startup, self.comeback.at()];
+        let Some(at) = deadlines.into_iter().flatten().min() else {
             // The camera holds a sender itself, so the channel never closes.
             return Wake::Input(self.inbox.recv().unwrap_or(Input::Command(Command::Quit)));
         };
@@ -158,10 +185,21 @@ impl Camera {
         {
             Ok(input) => Wake::Input(input),
             Err(RecvTimeoutError::Disconnected) => Wake::Input(Input::Command(Command::Quit)),
-            Err(RecvTimeoutError::Timeout) => {
-                self.retry_at = None;
-                Wake::BackoffOver
-            }
+            Err(RecvTimeoutError::Timeout) => Wake::Time,
+        }
+    }
+
+    fn on_time(&mut self) {
+        let now = self.clock.monotonic();
+        let over = |at: Option<Duration>| at.is_some_and(|at| at <= now);
+        if over(self.startup.as_ref().map(|startup| startup.deadline)) {
+            self.start_hangs();
+        } else if over(self.retry_at) {
+            // What the analysis lacked may be there by now.
+            (self.level, self.problems.fallback) = (0, None);
+            self.start();
+        } else if over(self.comeback.at()) {
+            self.rehearse();
         }
     }
 
@@ -175,27 +213,69 @@ impl Camera {
         self.connected = false;
         self.problems.source = None;
         self.problems.disk = None;
+        self.problems.sub = None;
         self.started = self.clock.monotonic();
+        if self.left_behind.len() >= MAX_HANGING {
+            return self.back_off(&format!(
+                "{MAX_HANGING} pipelines hang: none is built before one of them ends"
+            ));
+        }
         self.set_state(CameraState::Starting, None);
-        let now = self.clock.unix_us();
-        match assemble::assemble(&self.spec, self.description(), self.codec, now) {
-            Ok(assembled) => self.play(assembled),
-            Err(error) => self.analysis_failed(&error.to_string()),
+        self.generation += 1;
+        let plan = startup::Plan {
+            spec: self.spec.clone(),
+            description: self.description().clone(),
+            codec: self.codec,
+            now_unix_us: self.clock.unix_us(),
+            tap: Arc::clone(&self.tap),
+            number: self.generation,
+            outbox: self.outbox.clone(),
+        };
+        match Startup::begin(plan, self.started) {
+            Ok(startup) => self.startup = Some(startup),
+            Err(error) => self.back_off(&error.to_string()),
         }
     }
 
-    fn play(&mut self, assembled: Assembled) {
-        if let Some(pad) = assembled.encoded.static_pad("sink") {
-            self.tap.attach(&pad);
+    fn on_built(&mut self, number: u64, built: Assembled) {
+        if number == self.generation && self.startup.is_some() {
+            self.running = Some(built);
         }
-        self.generation += 1;
-        bus::connect(&assembled.pipeline, self.generation, self.outbox.clone());
-        let pipeline = assembled.pipeline.clone();
-        self.running = Some(assembled);
-        // A failure has put a message on the bus, which says more than this result.
-        if let Err(error) = pipeline.set_state(gst::State::Playing) {
-            tracing::debug!(camera.id = %self.spec.name, %error, "the pipeline did not start");
+    }
+
+    fn on_started(&mut self, number: u64, outcome: Result<()>) {
+        if number != self.generation || self.startup.take().is_none() {
+            return self.on_late_end(number);
         }
+        if let Err(error) = outcome {
+            self.analysis_failed(&error.to_string());
+        }
+    }
+
+    /// A pipeline that was left behind may have ended after all.
+    fn on_late_end(&mut self, number: u64) {
+        if self.left_behind.remove(&number) {
+            tracing::info!(camera.id = %self.spec.name, "a pipeline that was left behind has ended");
+        }
+    }
+
+    /// Starting → Backoff: leave the pipeline behind.
+    fn start_hangs(&mut self) {
+        let Some(startup) = &mut self.startup else {
+            return;
+        };
+        if !startup.give_up() {
+            // It has started this moment: the message is on its way.
+            startup.deadline = Duration::MAX;
+            return;
+        }
+        (self.startup, self.running) = (None, None);
+        self.leave_behind("start");
+        self.tap.dry();
+        self.back_off(&format!(
+            "the pipeline did not start within {} s and was left behind",
+            startup::START.as_secs()
+        ));
     }
 
     /// Any → the state that a new specification asks for.
@@ -218,13 +298,14 @@ impl Camera {
         }
         self.tear_down(true);
         (self.level, self.failures, self.problems) = (0, 0, Problems::default());
-        self.retry_at = None;
+        (self.retry_at, self.comeback) = (None, Comeback::default());
         if self.spec.enabled {
             self.start();
         } else {
             self.set_state(CameraState::Stopped, None);
         }
     }
+
     fn rebuild(&mut self) {
         self.tear_down(true);
         self.start();
@@ -251,14 +332,35 @@ impl Camera {
 
     /// Stops the pipeline; what it still says on the way is handled as ever.
     fn tear_down(&mut self, graceful: bool) {
-        let Some(assembled) = self.running.take() else {
-            return;
-        };
-        self.stop_pipeline(assembled, graceful);
+        let startup = self.startup.take();
+        let running = self.running.take();
+        if startup.is_some_and(|startup| startup.give_up()) {
+            // Whoever starts it also stops it.
+            if !self.ends_soon() {
+                self.leave_behind("start");
+            }
+        } else if let Some(assembled) = running {
+            self.stop_pipeline(assembled, graceful);
+        }
         self.tap.dry();
     }
 
+    /// Waits a moment for a pipeline that was given up before it had started.
+    fn ends_soon(&mut self) -> bool {
+        let deadline = self.clock.monotonic() + UNSTARTED;
+        loop {
+            let left = deadline.saturating_sub(self.clock.monotonic());
+            match self.inbox.recv_timeout(left) {
+                Ok(Input::Started(number, _)) if number == self.generation => return true,
+                Ok(Input::Bus(_, message)) => self.on_element(&message),
+                Ok(input) => self.while_stopping(input),
+                Err(_) => return false,
+            }
+        }
+    }
+
     fn stop_pipeline(&mut self, assembled: Assembled, graceful: bool) {
+        let wanted = Arc::clone(&assembled.wanted);
         let mut teardown = Teardown::begin(
             assembled,
             graceful && self.connected,
@@ -274,12 +376,22 @@ impl Camera {
                     };
                 }
                 Ok(Input::TornDown(number)) if number == self.generation => return,
-                Ok(Input::TornDown(_)) => {}
-                Ok(Input::Command(command)) => self.deferred.push_back(command),
+                Ok(input) => self.while_stopping(input),
                 Err(RecvTimeoutError::Timeout) => teardown.flushed(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
-        tracing::error!(camera.id = %self.spec.name, "a pipeline did not stop in time and is left behind");
+        wanted.store(false, Ordering::Relaxed);
+        self.leave_behind("stop");
+    }
+
+    /// What comes while a pipeline is being stopped, and is not about that.
+    fn while_stopping(&mut self, input: Input) {
+        match input {
+            Input::Command(command) => self.deferred.push_back(command),
+            Input::Started(number, _) | Input::TornDown(number) => self.on_late_end(number),
+            Input::Rehearsed(..) => self.comeback.rehearsed(),
+            Input::Built(..) | Input::Bus(..) => {}
+        }
     }
 }

@@ -4,11 +4,11 @@ use gst::prelude::*;
 use nvr_contract::Message;
 use nvr_contract::event::Event;
 use nvr_contract::segment::{Gap, SegmentClosed, SegmentOpened};
-use nvr_contract::source::{LossReason, SourceChange, SourceState, VideoCodec};
+use nvr_contract::source::{LossReason, SourceChange, SourceState, StreamRole, VideoCodec};
 
 use super::{Camera, bus};
 use crate::assemble::Assembled;
-use crate::description;
+use crate::description::{self, RECORDING};
 use crate::notice::{CameraState, What};
 
 impl Camera {
@@ -54,29 +54,46 @@ impl Camera {
 
     /// Starting → Running (connected), Running → Degraded (lost), Degraded → Running (restored).
     fn on_source(&mut self, change: &SourceChange) {
+        let analysed = self.description().analysed(&self.spec) == change.stream;
         match change.state {
             SourceState::Connected | SourceState::Restored => {
-                self.connected = true;
-                self.problems.source = None;
-                {
-                    let mut status = self.status.lock().expect("no holder of this lock panics");
-                    status.codec = change.codec.or(status.codec);
-                    status.size = change.width.zip(change.height).or(status.size);
-                    status.fps = change.fps.or(status.fps);
+                match change.stream {
+                    StreamRole::Main => self.connected(change),
+                    StreamRole::Sub => self.problems.sub = None,
                 }
-                if change.codec.is_some_and(|codec| self.wrong_decoder(codec)) {
+                if let Some(codec) = change.codec.filter(|_| analysed)
+                    && self.wrong_decoder(codec)
+                {
                     return self.rebuild();
                 }
             }
             SourceState::Lost => {
                 let reason = change.reason.unwrap_or(LossReason::Ended);
                 let detail = change.detail.clone().unwrap_or_else(|| reason.to_string());
-                self.problems.source = Some((reason, detail));
-                self.tap.dry();
-                self.set_recording(false);
+                match change.stream {
+                    StreamRole::Main => {
+                        self.problems.source = Some((reason, detail));
+                        self.tap.dry();
+                        self.set_recording(false);
+                    }
+                    StreamRole::Sub => {
+                        self.problems.sub = Some(format!(
+                            "the second stream is lost, so nothing is analysed: {detail}"
+                        ));
+                    }
+                }
             }
         }
         self.show_health();
+    }
+
+    fn connected(&mut self, change: &SourceChange) {
+        self.connected = true;
+        self.problems.source = None;
+        let mut status = self.status.lock().expect("no holder of this lock panics");
+        status.codec = change.codec.or(status.codec);
+        status.size = change.width.zip(change.height).or(status.size);
+        status.fps = change.fps.or(status.fps);
     }
 
     fn on_gap(&mut self, gap: &Gap) {
@@ -90,7 +107,7 @@ impl Camera {
         self.show_health();
     }
 
-    /// Whether the running pipeline decodes another codec than the camera sends; remembers the right one.
+    /// Whether the running pipeline decodes another codec than the analysed stream has; remembers the right one.
     fn wrong_decoder(&mut self, codec: VideoCodec) -> bool {
         let assembled = self.running.as_ref().map(|running| running.codec);
         self.codec = codec;
@@ -121,17 +138,10 @@ impl Camera {
             .running
             .as_ref()
             .and_then(|running| bus::top_element(error, &running.pipeline));
-        let recording = [
-            description::SOURCE,
-            description::ENCODED,
-            description::RECORDER,
-            description::RECORD_QUEUE,
-            description::AUDIO_QUEUE,
-        ];
         // The source says that what it sends is refused; it is not the recorder that is choosy.
         let refused = error.error().matches(gst::StreamError::Failed);
         let analysing =
-            refused || element.is_some_and(|element| !recording.contains(&element.name().as_str()));
+            refused || element.is_some_and(|element| !RECORDING.contains(&element.name().as_str()));
         self.tear_down(true);
         if analysing {
             self.analysis_failed(&sentence)
@@ -149,6 +159,8 @@ impl Camera {
         self.level += 1;
         let instead = self.description().name.clone();
         tracing::error!(camera.id = %self.spec.name, error = sentence, "pipeline {failed:?} cannot run, {instead:?} runs instead");
+        let now = self.clock.monotonic();
+        self.comeback.later(now, now.saturating_sub(self.started));
         self.problems.fallback = Some(format!(
             "pipeline {failed:?} cannot run ({sentence}), {instead:?} runs instead"
         ));
@@ -163,8 +175,9 @@ fn typed<M: Message>(
     M::from_message(message).map(|parsed| parsed.map(wrap))
 }
 
-/// The codec that the camera element sends at the moment.
+/// The codec that the camera element sends to the analysis at the moment.
 fn sent_codec(running: &Assembled) -> Option<VideoCodec> {
-    let caps = running.source.static_pad("video")?.current_caps()?;
-    VideoCodec::from_caps(&caps)
+    let analysis = running.source.static_pad(description::ANALYSIS);
+    let pad = analysis.or_else(|| running.source.static_pad("video"))?;
+    VideoCodec::from_caps(&*pad.current_caps()?)
 }

@@ -13,12 +13,22 @@ impl Camera {
                     .map(|(_, detail)| detail.clone())
             })
             .or_else(|| self.problems.disk.clone())
+            // Before the first picture there is nothing that could be analysed anyhow.
+            .or_else(|| self.problems.sub.clone().filter(|_| self.connected))
             .or_else(|| self.problems.fallback.clone());
         match problem {
             Some(detail) => self.set_state(CameraState::Degraded, Some(detail)),
             None if self.connected => self.set_state(CameraState::Running, None),
             None => {}
         }
+    }
+
+    /// Counts a pipeline that hangs.
+    pub(super) fn leave_behind(&mut self, what: &str) {
+        self.left_behind.insert(self.generation);
+        tracing::error!(camera.id = %self.spec.name, hanging = self.left_behind.len(), "a pipeline did not {what} in time and is left behind");
+        let mut status = self.status.lock().expect("no holder of this lock panics");
+        status.abandoned = status.abandoned.saturating_add(1);
     }
 
     pub(super) fn set_recording(&mut self, recording: bool) {

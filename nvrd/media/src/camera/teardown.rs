@@ -15,6 +15,18 @@ const FLUSH: Duration = Duration::from_secs(3);
 /// How long the elements may take to stop.
 const STOP: Duration = Duration::from_secs(3);
 
+/// Stops a pipeline, however long that takes, and lets it say nothing more.
+pub(super) fn stop(pipeline: &gst::Pipeline) {
+    for state in [gst::State::Ready, gst::State::Null] {
+        if let Err(error) = pipeline.set_state(state) {
+            gst::warning!(gst::CAT_DEFAULT, "stopping: {error}");
+        }
+    }
+    if let Some(bus) = pipeline.bus() {
+        bus.unset_sync_handler();
+    }
+}
+
 /// A pipeline that is being stopped.
 pub(super) struct Teardown {
     flushed: Option<Sender<()>>,
@@ -34,8 +46,10 @@ impl Teardown {
             if graceful {
                 let audio = assembled.pipeline.by_name(description::AUDIO_QUEUE);
                 let ends = audio.iter().chain(std::iter::once(&assembled.encoded));
+                let analysis = assembled.source.static_pad(description::ANALYSIS);
                 let sent = ends
                     .filter_map(|element| element.static_pad("sink"))
+                    .chain(analysis.and_then(|pad| pad.peer()))
                     .all(|pad| pad.send_event(gst::event::Eos::new()));
                 if sent {
                     // Returns early, with an error, when the camera's thread has heard enough.
@@ -43,14 +57,7 @@ impl Teardown {
                     gst::debug!(gst::CAT_DEFAULT, "end of stream waited for: {heard:?}");
                 }
             }
-            for state in [gst::State::Ready, gst::State::Null] {
-                if let Err(error) = assembled.pipeline.set_state(state) {
-                    gst::warning!(gst::CAT_DEFAULT, "stopping: {error}");
-                }
-            }
-            if let Some(bus) = assembled.pipeline.bus() {
-                bus.unset_sync_handler();
-            }
+            stop(&assembled.pipeline);
             // The camera's thread may have given up waiting and ended.
             drop(outbox.send(Input::TornDown(generation)));
         };

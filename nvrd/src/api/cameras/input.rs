@@ -23,6 +23,8 @@ pub(in crate::api) struct NewCamera {
     name: String,
     /// Where its stream is: `rtsp://…`, `file://…` or `test://…`. Credentials in it are taken out.
     uri: String,
+    /// Where its second, smaller stream is, which is analysed instead. Credentials in it are taken out.
+    sub_uri: Option<String>,
     /// User name at the camera; also taken from the URI.
     user: Option<String>,
     /// Password at the camera; also taken from the URI.
@@ -50,6 +52,8 @@ pub(in crate::api) struct CameraToTest {
     name: String,
     /// Where its stream is.
     uri: String,
+    /// Where its second stream is; it is tried too.
+    sub_uri: Option<String>,
     /// User name at the camera.
     user: Option<String>,
     /// Password at the camera.
@@ -75,6 +79,8 @@ pub(in crate::api) struct WholeCamera {
     name: Option<String>,
     /// Where its stream is.
     uri: String,
+    /// Where its second, smaller stream is, which is analysed instead. Credentials in it are taken out.
+    sub_uri: Option<String>,
     /// User name at the camera.
     user: Option<String>,
     /// Password at the camera. Since it cannot be read, an absent one stays as long as the user does; `null` removes it.
@@ -100,6 +106,10 @@ pub(in crate::api) struct WholeCamera {
 pub(in crate::api) struct CameraChange {
     /// Where its stream is. Credentials in it replace both user and password.
     uri: Option<String>,
+    /// Where its second stream is; `null` removes it. Credentials in it replace both user and password.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    sub_uri: Option<Option<String>>,
     /// User name at the camera; `null` removes it.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<String>)]
@@ -136,6 +146,7 @@ impl NewCamera {
         checked(CameraInput {
             name: self.name,
             uri: self.uri,
+            sub_uri: self.sub_uri,
             user: self.user,
             password: self.password.map(Secret::new),
             pipeline: self.pipeline,
@@ -151,6 +162,7 @@ impl CameraToTest {
         checked(CameraInput {
             name: self.name,
             uri: self.uri,
+            sub_uri: self.sub_uri,
             user: self.user,
             password: self.password.map(Secret::new),
             pipeline: self.pipeline,
@@ -170,10 +182,12 @@ impl WholeCamera {
         }
         let stays = before
             .password
-            .filter(|_| self.user == before.user && !has_credentials(&self.uri));
+            .filter(|_| self.user == before.user && !has_credentials(&self.uri))
+            .filter(|_| !self.sub_uri.as_deref().is_some_and(has_credentials));
         checked(CameraInput {
             name: before.name,
             uri: self.uri,
+            sub_uri: self.sub_uri,
             user: self.user,
             password: self
                 .password
@@ -195,6 +209,13 @@ impl CameraChange {
                 after.password = None;
             }
             after.uri = uri;
+        }
+        if let Some(sub_uri) = self.sub_uri {
+            if sub_uri.as_deref().is_some_and(has_credentials) {
+                after.user = None;
+                after.password = None;
+            }
+            after.sub_uri = sub_uri;
         }
         if let Some(user) = self.user {
             after.user = user;
@@ -230,6 +251,7 @@ fn checked(input: CameraInput) -> Result<CameraInput> {
     let password = input.password.as_ref().map(Secret::expose);
     let texts = [
         ("uri", Some(input.uri.as_str()), MAX_URI),
+        ("sub_uri", input.sub_uri.as_deref(), MAX_URI),
         ("user", input.user.as_deref(), MAX_WORD),
         ("password", password, MAX_WORD),
         ("pipeline", Some(input.pipeline.as_str()), MAX_WORD),
@@ -254,6 +276,7 @@ mod tests {
         CameraInput {
             name: "front".to_owned(),
             uri: "rtsp://10.0.0.5/1".to_owned(),
+            sub_uri: Some("rtsp://10.0.0.5/2".to_owned()),
             user: Some("admin".to_owned()),
             password: Some(Secret::new("old")),
             pipeline: "motion".to_owned(),
@@ -281,6 +304,9 @@ mod tests {
         assert_eq!(changed("{}"), before());
         assert_eq!(changed(r#"{"password": null}"#).password, None);
         assert_eq!(changed(r#"{"user": null}"#).user, None);
+        assert_eq!(changed(r#"{"sub_uri": null}"#).sub_uri, None);
+        let second = changed(r#"{"sub_uri": "rtsp://root:new@10.0.0.5/2"}"#);
+        assert_eq!((second.user, second.password), (None, None));
         assert_eq!(changed(r#"{"params": {"b": true}}"#).params.len(), 2);
         assert_eq!(changed(r#"{"params": {"a": null}}"#).params.len(), 0);
         assert!(!changed(r#"{"enabled": false}"#).enabled);
@@ -305,6 +331,10 @@ mod tests {
         );
         check(r#"{"uri": "rtsp://h/", "user": "other"}"#, None);
         check(r#"{"uri": "rtsp://h/"}"#, None);
+        check(
+            r#"{"uri": "rtsp://h/", "sub_uri": "rtsp://a:b@h/2", "user": "admin"}"#,
+            None,
+        );
         check(r#"{"uri": "rtsp://admin:new@h/", "user": "admin"}"#, None);
         assert!(replaced(r#"{"uri": "rtsp://h/"}"#).params.is_empty());
     }

@@ -6,14 +6,13 @@ mod input;
 use std::sync::Arc;
 
 use nvr_base::{ErrorKind, Result};
-use nvr_media::probe::Probe;
 
 use super::body::Body;
 use super::context::{ApiContext, Lane};
 use super::error::ApiResult;
 use super::query::{List, PageQuery, Query};
 use super::reply::{Created, Json, NoContent};
-use crate::cameras::CameraView;
+use crate::cameras::{CameraView, Tested};
 use input::{CameraChange, CameraToTest, NewCamera, WholeCamera};
 use view::{Camera, TestResult, camera_of};
 
@@ -223,9 +222,9 @@ pub(super) async fn test_saved(
 }
 
 /// A camera that gives no picture is a result; a wrong field or a fault of ours is not.
-fn outcome(probed: Result<Probe>) -> Result<TestResult> {
-    match probed {
-        Ok(probe) => Ok(probe.into()),
+fn outcome(tested: Result<Tested>) -> Result<TestResult> {
+    match tested {
+        Ok(tested) => Ok(tested.into()),
         Err(error) => match error.kind() {
             ErrorKind::Unavailable | ErrorKind::FailedPrecondition | ErrorKind::DataLoss => {
                 Ok(TestResult::failed(error.message()))

@@ -12,7 +12,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::super::context::ApiContext;
 use super::super::time::rfc3339;
-use crate::cameras::{CameraView, Origin};
+use crate::cameras::{CameraView, Origin, Tested};
 
 /// The value of a knob: a number, a text, or true or false.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -67,6 +67,8 @@ pub(in crate::api) struct Camera {
     name: String,
     /// Where its stream is, without credentials.
     uri: String,
+    /// Where its second stream is, without credentials; it is analysed instead of the first.
+    sub_uri: Option<String>,
     /// User name at the camera.
     user: Option<String>,
     /// Whether a password is set; the password itself is never told.
@@ -110,6 +112,8 @@ pub(in crate::api) struct Status {
     fps: Option<f64>,
     /// How often the pipeline was built anew after a failure.
     restarts: u32,
+    /// How many pipelines hung while they started or stopped, and were left behind.
+    abandoned: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
@@ -150,6 +154,41 @@ pub(in crate::api) struct TestResult {
     audio: Option<bool>,
     /// A picture: `data:image/jpeg;base64,…`.
     thumbnail: Option<String>,
+    /// What the second stream sent, where there is one.
+    sub: Option<StreamResult>,
+}
+
+/// What a second stream sent when it was tried.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct StreamResult {
+    /// Whether a picture came.
+    success: bool,
+    /// One sentence on why not.
+    detail: Option<String>,
+    /// `h264` or `h265`.
+    codec: Option<String>,
+    width: Option<i32>,
+    height: Option<i32>,
+    /// Pictures per second as measured, or else as declared.
+    fps: Option<f64>,
+}
+
+impl From<nvr_base::Result<Probe>> for StreamResult {
+    fn from(probed: nvr_base::Result<Probe>) -> Self {
+        let (probe, error) = match probed {
+            Ok(probe) => (Some(probe), None),
+            Err(error) => (None, Some(error)),
+        };
+        let probe = probe.as_ref();
+        Self {
+            success: error.is_none(),
+            detail: error.map(|error| error.message().to_owned()),
+            codec: probe.map(|probe| probe.codec.as_str().to_owned()),
+            width: probe.map(|probe| probe.width),
+            height: probe.map(|probe| probe.height),
+            fps: probe.and_then(|probe| probe.fps.or(probe.declared_fps)),
+        }
+    }
 }
 
 impl TestResult {
@@ -162,8 +201,9 @@ impl TestResult {
     }
 }
 
-impl From<Probe> for TestResult {
-    fn from(probe: Probe) -> Self {
+impl From<Tested> for TestResult {
+    fn from(tested: Tested) -> Self {
+        let probe = tested.main;
         let base64 = |jpeg: &[u8]| base64::engine::general_purpose::STANDARD.encode(jpeg);
         Self {
             success: true,
@@ -178,6 +218,7 @@ impl From<Probe> for TestResult {
             thumbnail: probe
                 .thumbnail
                 .map(|jpeg| format!("data:image/jpeg;base64,{}", base64(&jpeg))),
+            sub: tested.sub.map(StreamResult::from),
         }
     }
 }
@@ -207,6 +248,7 @@ pub(super) fn camera_of(context: &ApiContext, view: CameraView) -> Camera {
         has_password: view.input.password.is_some(),
         name: view.input.name,
         uri: view.input.uri,
+        sub_uri: view.input.sub_uri,
         user: view.input.user,
         pipeline: view.input.pipeline,
         params: view
@@ -240,5 +282,6 @@ fn status_of(status: CameraStatus) -> Status {
         height,
         fps: status.fps,
         restarts: status.restarts,
+        abandoned: status.abandoned,
     }
 }

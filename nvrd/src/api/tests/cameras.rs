@@ -23,12 +23,12 @@ async fn a_camera_lives_and_keeps_its_password_to_itself() {
     assert_eq!(
         made,
         json!({
-            "name": "front", "uri": "rtsp://10.0.0.5/stream1", "user": "admin", "has_password": true,
+            "name": "front", "uri": "rtsp://10.0.0.5/stream1", "sub_uri": null, "user": "admin", "has_password": true,
             "pipeline": "record", "params": {}, "enabled": false, "read_only": false, "rtsp_url": null,
             "status": {
                 "state": "stopped", "since_unix_us": NOW_US, "since": "2026-01-01T00:00:00Z", "detail": null,
                 "loss": null, "pipeline": "record", "recording": false, "codec": null, "width": null,
-                "height": null, "fps": null, "restarts": 0,
+                "height": null, "fps": null, "restarts": 0, "abandoned": 0,
             },
         })
     );
