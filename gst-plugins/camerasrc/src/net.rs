@@ -129,9 +129,12 @@ fn settle(wishes: &BTreeMap<u64, u64>) {
     REST.store(shortest(wishes), Ordering::Relaxed);
 }
 
-/// The shortest wish counts; without cameras there is nothing to sleep for.
+/// The shortest wish counts. One camera alone saves nothing by it: a wake-up is shared with nobody.
 fn shortest(wishes: &BTreeMap<u64, u64>) -> u64 {
-    wishes.values().min().copied().unwrap_or(0)
+    match wishes.len() {
+        0 | 1 => 0,
+        _ => wishes.values().min().copied().unwrap_or(0),
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +178,7 @@ mod tests {
         drop(fast);
         assert!(!wishes().contains_key(&id));
         assert_eq!(shortest(&BTreeMap::from([(1, 20), (2, 7)])), 7);
+        assert_eq!(shortest(&BTreeMap::from([(1, 20)])), 0);
         assert_eq!(shortest(&BTreeMap::new()), 0);
     }
 }

@@ -617,7 +617,7 @@ fn surface() {
         latency: guint64 = Some((guint64) 200000000), NULL or READY
             How late pictures of a live source may be, in nanoseconds; the answer to the latency query
         wake-interval: guint64 = Some((guint64) 20000000), NULL or READY
-            How seldom the network thread of all RTSP cameras may look for packets, in nanoseconds: adds up to that much latency and saves a wake-up for each packet; the least of all cameras counts, and cameras that send datagrams count as 0
+            How seldom the network thread of all RTSP cameras may look for packets, in nanoseconds: adds up to that much latency and saves a wake-up for each packet; the least of all cameras counts, cameras that send datagrams count as 0, and one camera alone is never waited with
         retry-first: guint64 = Some((guint64) 1000000000), NULL or READY
             How long to wait after the first failure of an RTSP camera, in nanoseconds; the wait doubles with each further one
         retry-longest: guint64 = Some((guint64) 30000000000), NULL or READY

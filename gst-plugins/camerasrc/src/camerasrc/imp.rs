@@ -76,7 +76,7 @@ pub struct CameraSrc {
     #[property(name = "wake-interval", nick = "Wake interval", type = u64, get = Self::wake_interval,
         set = Self::set_wake_interval, minimum = 0, maximum = 1_000_000_000, default = Settings::default().wake_interval,
         mutable_playing,
-        blurb = "How seldom the network thread of all RTSP cameras may look for packets, in nanoseconds: adds up to that much latency and saves a wake-up for each packet; the least of all cameras counts, and cameras that send datagrams count as 0")]
+        blurb = "How seldom the network thread of all RTSP cameras may look for packets, in nanoseconds: adds up to that much latency and saves a wake-up for each packet; the least of all cameras counts, cameras that send datagrams count as 0, and one camera alone is never waited with")]
     #[property(name = "retry-first", nick = "First retry", type = u64, get, set, member = retry_first,
         minimum = 10_000_000, maximum = 3_600_000_000_000, default = Settings::default().retry_first, mutable_ready,
         blurb = "How long to wait after the first failure of an RTSP camera, in nanoseconds; the wait doubles with each further one")]
