@@ -12,6 +12,7 @@ mod restream;
 mod outage;
 mod second;
 mod crash;
+mod export;
 mod proof;
 mod disks;
 mod cameras;
