@@ -11,7 +11,7 @@ use nvr_media::description::Descriptions;
 use nvr_media::restream::Restream;
 use nvr_media::tap::Taps;
 use nvr_media::{CameraSpec, Supervisor};
-use nvr_store::Store;
+use nvr_store::{RunRow, Store};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 
@@ -22,6 +22,7 @@ use crate::config::{Config, ExportConfig};
 use crate::evidence::Evidence;
 use crate::exports::{self, Exports};
 use crate::ingest::{self, CommittedEvent, Ingest};
+use crate::live::Live;
 use crate::retention::{self, Policy, Retention};
 use crate::storage::{Storage, Watch};
 use crate::{plugins, recovery};
@@ -55,6 +56,9 @@ impl App {
         let descriptions = Descriptions::load(config.pipelines.path.as_deref())?;
 
         // What earlier runs left: rows and files agree before anything new is written.
+        let (stopping, live) = (Shutdown::new(), Arc::new(Live::default()));
+        let kept = Kept::open(&config, &clock)?;
+        let writer = kept.writer(&clock, &stopping, &live);
         let Kept {
             storage,
             store,
@@ -62,7 +66,8 @@ impl App {
             events,
             alarms,
             retention,
-        } = Kept::open(&config, &clock)?;
+            ..
+        } = kept;
 
         // Listeners before cameras: a port in use must not cost a started recording.
         let (listener, api_address) = listen(config.api.listen).await?;
@@ -70,17 +75,8 @@ impl App {
         let restream = Restream::start(config.rtsp.listen, taps.clone())?;
 
         // Cameras → notices → store → committed events.
-        let stopping = Shutdown::new();
         let (notices, inbox) = sync_channel(ingest::QUEUE);
         let supervisor = Supervisor::new(Arc::clone(&clock), notices, taps.clone());
-        let writer = Ingest::new(
-            store.clone(),
-            Arc::clone(&storage),
-            Arc::clone(&clock),
-            events.clone(),
-            stopping.clone(),
-        )
-        .with_evidence(Arc::clone(&evidence));
         let ingest = keeper("ingest", &stopping, move |_| writer.run(&inbox))?;
 
         // Commands go back by one door.
@@ -112,7 +108,7 @@ impl App {
             exports.clone(),
             clock,
         );
-        let context = Arc::new(context.with_evidence(evidence));
+        let context = Arc::new(context.with_evidence(evidence).with_live(live));
         let api = tokio::spawn(api::serve(listener, context, stopping.clone()));
         let starting = Arc::clone(&cameras);
         run_blocking(move || starting.start()).await??;
@@ -197,6 +193,8 @@ impl App {
 struct Kept {
     storage: Arc<Storage>,
     store: Store,
+    /// This run of the daemon, which is noted.
+    run: RunRow,
     evidence: Arc<Evidence>,
     events: broadcast::Sender<CommittedEvent>,
     alarms: Arc<Alarms>,
@@ -204,9 +202,24 @@ struct Kept {
 }
 
 impl Kept {
+    /// The ingest that writes here.
+    fn writer(&self, clock: &Arc<dyn Clock>, stopping: &Shutdown, live: &Arc<Live>) -> Ingest {
+        Ingest::new(
+            self.store.clone(),
+            Arc::clone(&self.storage),
+            Arc::clone(clock),
+            self.events.clone(),
+            stopping.clone(),
+        )
+        .with_evidence(Arc::clone(&self.evidence))
+        .with_live(Arc::clone(live))
+        .with_run(self.run.id.clone())
+    }
+
     fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self> {
         let storage = Arc::new(Storage::open_all(&config.storage)?);
         let store = Store::open(&storage.database(), Arc::clone(clock))?;
+        let run = store.begin_run(clock.unix_us())?;
         storage.identify(&store)?;
         store.close_interrupted_events(clock.unix_us())?;
         let evidence = Arc::new(Evidence::open(&storage.evidence(), Arc::clone(clock))?);
@@ -228,6 +241,7 @@ impl Kept {
         Ok(Self {
             storage,
             store,
+            run,
             evidence,
             events,
             alarms,

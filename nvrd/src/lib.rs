@@ -13,9 +13,12 @@ pub mod storage;
 pub mod evidence;
 pub mod recovery;
 pub mod cameras;
+pub mod live;
 pub mod ingest;
 pub mod alarms;
 pub mod retention;
 pub mod exports;
 pub mod stills;
 pub mod api;
+#[cfg(test)]
+mod sample;

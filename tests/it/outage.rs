@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use support::camera::RtspCamera;
 use support::daemon::{Config, Daemon};
-use support::{media, wait_for};
+use support::{coverage, media, wait_for};
 
 #[test]
 fn a_camera_that_dies_for_five_seconds_comes_back() {
@@ -22,7 +23,7 @@ fn a_camera_that_dies_for_five_seconds_comes_back() {
     wait_for(
         "an event before the outage",
         Duration::from_secs(60),
-        || daemon.events("camera=street").pop(),
+        || daemon.events("camera=street&kind=motion").pop(),
     );
 
     drop(camera);
@@ -41,11 +42,12 @@ fn a_camera_that_dies_for_five_seconds_comes_back() {
         Duration::from_secs(10),
         || {
             daemon
-                .events("camera=street&state=open")
+                .events("camera=street&state=open&kind=motion")
                 .is_empty()
                 .then_some(())
         },
     );
+    assert_the_failure_is_told(&daemon);
     wait_for("five seconds of outage", Duration::from_secs(10), || {
         (died.elapsed() >= Duration::from_secs(5)).then_some(())
     });
@@ -75,7 +77,7 @@ fn a_camera_that_dies_for_five_seconds_comes_back() {
     );
     wait_for("an event after the outage", Duration::from_secs(60), || {
         daemon
-            .events("camera=street")
+            .events("camera=street&kind=motion")
             .into_iter()
             .find(|event| event["start_unix_us"].as_i64().unwrap() > died_unix + 1_000_000)
     });
@@ -86,4 +88,36 @@ fn a_camera_that_dies_for_five_seconds_comes_back() {
             "{pair:?}"
         );
     }
+    assert_one_outage(&daemon, &segments);
+}
+
+/// Every moment has its reason, and the outage is one gap that ends with the first picture.
+#[track_caller]
+fn assert_one_outage(daemon: &Daemon, segments: &[Value]) {
+    let coverage = daemon.coverage("street");
+    let tiles = coverage::explained(&coverage);
+    let missing = coverage::missing(&tiles);
+    assert_eq!(missing.len(), 1, "{coverage}");
+    assert_eq!(missing[0].2, "source_lost", "{coverage}");
+    let lasted = missing[0].1 - missing[0].0;
+    assert!((4.0..60.0).contains(&lasted), "{lasted} s: {coverage}");
+    let after = segments.iter().map(|segment| &segment["start_unix_us"]);
+    let firsts: Vec<f64> = after.map(|us| us.as_f64().unwrap() / 1e6).collect();
+    assert!(firsts.contains(&missing[0].1), "{coverage}");
+    wait_for("the failure is over", Duration::from_secs(10), || {
+        let events = daemon.events("camera=street&kind=system");
+        (events.len() == 1 && events[0]["state"] == "closed").then_some(())
+    });
+    assert_eq!(daemon.get("/system/health")["status"], "ok");
+}
+
+#[track_caller]
+fn assert_the_failure_is_told(daemon: &Daemon) {
+    let told = wait_for("the failure is an event", Duration::from_secs(10), || {
+        daemon.events("camera=street&kind=system&state=open").pop()
+    });
+    assert_eq!(told["label"], "source_lost", "{told}");
+    let health = daemon.get("/system/health");
+    assert_eq!(health["status"], "degraded", "{health}");
+    assert_eq!(health["recording"][0]["failure"], "source_lost", "{health}");
 }

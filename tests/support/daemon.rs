@@ -239,6 +239,18 @@ impl Daemon {
         self.recordings(camera)["items"].as_array().unwrap().clone()
     }
 
+    /// All coverage of a camera that anything is known of, within a month.
+    pub fn coverage(&self, camera: &str) -> Value {
+        let day = self.get(&format!("/cameras/{camera}/coverage"));
+        let Some(last) = day["last_unix"].as_f64() else {
+            return day;
+        };
+        let (start, end) = (last - 30.0 * 86_400.0, last + 86_400.0);
+        self.get(&format!(
+            "/cameras/{camera}/coverage?start_unix={start}&end_unix={end}"
+        ))
+    }
+
     /// Waits for a camera to be in a state.
     #[track_caller]
     pub fn wait_state(&self, camera: &str, state: &str, limit: Duration) {

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 pub mod camera;
+pub mod coverage;
 pub mod daemon;
 pub mod disk;
 pub mod load;
@@ -113,6 +114,18 @@ fn reader(mut from: impl std::io::Read + Send + 'static) -> std::thread::JoinHan
         from.read_to_end(&mut bytes).unwrap();
         bytes
     })
+}
+
+/// Seconds since 1970-01-01 UTC.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test compares what the daemon says with what it sees itself"
+)]
+pub fn unix_now() -> f64 {
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs_f64()
 }
 
 /// Whether a program is installed.

@@ -2,7 +2,7 @@
 
 use nvr_base::Slug;
 use nvr_contract::event::Event;
-use nvr_contract::segment::{Gap, SegmentClosed, SegmentOpened};
+use nvr_contract::segment::{FragmentWritten, Gap, SegmentClosed, SegmentOpened};
 use nvr_contract::source::{LossReason, SourceChange, VideoCodec};
 
 /// Something a camera did.
@@ -21,6 +21,8 @@ pub enum What {
     Event(Event),
     /// A file was begun.
     SegmentOpened(SegmentOpened),
+    /// More of it is on disk.
+    FragmentWritten(FragmentWritten),
     /// A file is complete.
     SegmentClosed(SegmentClosed),
     /// Time is missing from the recording.

@@ -81,7 +81,7 @@ impl Supervisor {
             }
             removed
         };
-        self.finish(removed);
+        self.finish(removed, true);
         failed.map_or(Ok(()), Err)
     }
 
@@ -130,9 +130,10 @@ impl Supervisor {
         ))
     }
 
-    fn finish(&self, removed: Vec<(Slug, Handle)>) {
+    /// Stops cameras; `gone` when the daemon goes on without them.
+    fn finish(&self, removed: Vec<(Slug, Handle)>, gone: bool) {
         for (_, handle) in &removed {
-            send(handle, Command::Quit);
+            send(handle, Command::Quit { removed: gone });
         }
         for (name, handle) in removed {
             if handle.thread.join().is_err() {
@@ -161,7 +162,7 @@ impl Supervisor {
                 .take(),
         );
         let all: Vec<(Slug, Handle)> = self.lock().drain().collect();
-        self.finish(all);
+        self.finish(all, false);
     }
 }
 

@@ -12,6 +12,7 @@ use super::health::LastCheck;
 use crate::cameras::Cameras;
 use crate::evidence::Evidence;
 use crate::exports::Exports;
+use crate::live::Live;
 use crate::retention::Retention;
 use crate::stills::Stills;
 use crate::storage::Storage;
@@ -30,6 +31,7 @@ pub struct ApiContext {
     pub(super) evidence: Option<Arc<Evidence>>,
     pub(super) exports: Exports,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) live: Arc<Live>,
     /// Monotonic time of the start.
     pub(super) started: Duration,
     pub(super) version: &'static str,
@@ -87,6 +89,7 @@ impl ApiContext {
             evidence: None,
             started: clock.monotonic(),
             clock,
+            live: Arc::default(),
             version: env!("CARGO_PKG_VERSION"),
             last_check: Arc::default(),
             reads: Arc::new(Semaphore::new(8)),
@@ -103,6 +106,13 @@ impl ApiContext {
     #[must_use]
     pub fn with_evidence(mut self, evidence: Arc<Evidence>) -> Self {
         self.evidence = Some(evidence);
+        self
+    }
+
+    /// The same context, which sees what is recorded at this moment.
+    #[must_use]
+    pub fn with_live(mut self, live: Arc<Live>) -> Self {
+        self.live = live;
         self
     }
 

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use nvr_base::Result;
 use nvr_media::CameraState;
-use nvr_store::Health as StoreHealth;
+use nvr_store::{Health as StoreHealth, Share, Store};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::context::{ApiContext, Lane};
+use super::coverage::{DAY_US, MAX_ROWS};
 use super::error::ApiResult;
 use super::reply::Json;
+use crate::cameras::CameraView;
+use crate::live::{Counts, Live};
 
 /// How long a request waits for the check of the database.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -22,6 +25,8 @@ const REST: u32 = 20;
 #[derive(Debug)]
 pub(super) struct LastCheck {
     found: Result<StoreHealth>,
+    /// Seconds of the last day, over all cameras, that nobody explained.
+    unknown_s: Option<f64>,
     /// Monotonic time of its end.
     at: Duration,
     took: Duration,
@@ -38,6 +43,15 @@ pub(super) struct Health {
     /// Seconds since the start.
     uptime_s: u64,
     cameras: CameraCounts,
+    /// Whether each camera is recorded at this moment, by name.
+    recording: Vec<CameraRecording>,
+    /// What was counted since the start.
+    counters: Counts,
+    /// Pipelines that did not stop in time and were left behind, since the start.
+    abandoned_pipelines: u64,
+    /// Seconds of the last day, over all cameras, that are not recorded and that nobody explained; `null` until the
+    /// first check of the database is done.
+    unknown_seconds: Option<f64>,
     database: Database,
     storage: Space,
     rtsp: RtspAddress,
@@ -64,6 +78,24 @@ pub(super) struct CameraCounts {
     stopped: usize,
     /// Not wanted.
     disabled: usize,
+}
+
+/// Whether a camera is recorded at this moment.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CameraRecording {
+    camera: String,
+    /// Whether pictures reached the disk within the last five seconds.
+    recording: bool,
+    /// Whether they should: it is enabled, records continuously or has an event, and has not reached the end of a file.
+    should_record: bool,
+    /// End of what is on disk, microseconds since 1970-01-01 UTC, as far as this process wrote it.
+    recorded_until_unix_us: Option<i64>,
+    /// Why it is not recorded though it should be: `not_recording`, `source_lost`, `disk_full`, …
+    failure: Option<String>,
+    /// Since when, microseconds since 1970-01-01 UTC.
+    failure_since_unix_us: Option<i64>,
+    /// One sentence for people.
+    detail: Option<String>,
 }
 
 /// How the database is.
@@ -125,11 +157,18 @@ pub(super) async fn get(
 ) -> ApiResult<Json<Health>> {
     check_database(&context).await;
     let health = context.run(Lane::Read, |context| {
-        let cameras = counts(context)?;
+        let views = context.cameras.list()?;
+        let cameras = counts(&views);
+        let recording: Vec<CameraRecording> = views
+            .iter()
+            .map(|view| recording_of(context, &view.input.name))
+            .collect();
+        let abandoned = views.iter().filter_map(|view| view.status.as_ref());
         let database = database(context);
         let storage = space(context);
         let well = cameras.degraded + cameras.backoff == 0
             && storage.problems.is_empty()
+            && recording.iter().all(|camera| camera.failure.is_none())
             && matches!(database.state, DatabaseState::Ok | DatabaseState::Checking);
         Ok(Health {
             status: if well { Verdict::Ok } else { Verdict::Degraded },
@@ -140,6 +179,10 @@ pub(super) async fn get(
                 .saturating_sub(context.started)
                 .as_secs(),
             cameras,
+            recording,
+            counters: context.live.counters().counts(),
+            abandoned_pipelines: abandoned.map(|status| u64::from(status.abandoned)).sum(),
+            unknown_seconds: unknown_seconds(context),
             database,
             storage,
             rtsp: RtspAddress {
@@ -150,12 +193,13 @@ pub(super) async fn get(
     health.await.map(Json)
 }
 
-fn counts(context: &ApiContext) -> Result<CameraCounts> {
+fn counts(views: &[CameraView]) -> CameraCounts {
     let mut counts = CameraCounts::default();
-    for view in context.cameras.list()? {
+    for view in views {
         counts.total += 1;
         let state = view
             .status
+            .as_ref()
             .map_or(CameraState::Stopped, |status| status.state);
         let count = match state {
             _ if !view.input.enabled => &mut counts.disabled,
@@ -167,7 +211,53 @@ fn counts(context: &ApiContext) -> Result<CameraCounts> {
         };
         *count += 1;
     }
-    Ok(counts)
+    counts
+}
+
+/// As it is at this moment, not as it was when somebody last looked.
+fn recording_of(context: &ApiContext, camera: &str) -> CameraRecording {
+    let (now, now_us) = (context.clock.monotonic(), context.clock.unix_us());
+    let live = context.live.camera(camera);
+    let recording = live.as_ref().map(|live| live.recording(now));
+    let failure = live.and_then(|live| live.problem(now, now_us));
+    CameraRecording {
+        camera: camera.to_owned(),
+        recording: recording.as_ref().is_some_and(|it| it.writes),
+        should_record: recording.as_ref().is_some_and(|it| it.should_write),
+        recorded_until_unix_us: recording.and_then(|it| it.covered_us),
+        failure: failure.as_ref().map(|failure| failure.label.clone()),
+        failure_since_unix_us: failure.as_ref().map(|failure| failure.since_us),
+        detail: failure.and_then(|failure| failure.detail),
+    }
+}
+
+fn unknown_seconds(context: &ApiContext) -> Option<f64> {
+    let last = context
+        .last_check
+        .lock()
+        .expect("no holder of this lock panics");
+    last.as_ref().and_then(|check| check.unknown_s)
+}
+
+/// What of the last day nobody explained, in seconds over all cameras.
+fn unknown_of_a_day(
+    store: &Store,
+    live: &Live,
+    now: Duration,
+    now_us: i64,
+    names: &[String],
+) -> Result<f64> {
+    let mut unknown_us = 0;
+    for name in names {
+        let here = live.camera(name);
+        let until_us = here.as_ref().map(|here| here.known_until(now, now_us));
+        let unlisted = here.map(|here| here.unlisted()).unwrap_or_default();
+        let range = now_us.saturating_sub(DAY_US)..now_us;
+        let ledger = store.ledger(name, range, &unlisted, until_us, MAX_ROWS)?;
+        let missing = Share::of(&ledger.tiles).missing_us;
+        unknown_us += missing.get("unknown").copied().unwrap_or(0);
+    }
+    Ok(unknown_us as f64 / 1e6)
 }
 
 /// Has the database checked where the last check is old; waits a little for the outcome.
@@ -187,17 +277,21 @@ async fn check_database(context: &Arc<ApiContext>) {
         return;
     };
     // Not the whole context: a long check must not keep the cameras alive when the daemon stops.
-    let (store, clock, last) = (
+    let (store, clock, last, live) = (
         context.store.clone(),
         Arc::clone(&context.clock),
         Arc::clone(&context.last_check),
+        Arc::clone(&context.live),
     );
     let check = tokio::task::spawn_blocking(move || {
         let start = clock.monotonic();
         let found = store.health();
+        let (now, now_us) = (clock.monotonic(), clock.unix_us());
+        let unknown = unknown_of_a_day(&store, &live, now, now_us, &live.names());
         let at = clock.monotonic();
         let done = LastCheck {
             found,
+            unknown_s: unknown.ok(),
             at,
             took: at.saturating_sub(start),
             unix_us: clock.unix_us(),

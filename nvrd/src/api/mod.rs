@@ -20,6 +20,7 @@ mod keeping;
 mod storage;
 mod exports;
 mod stills;
+mod coverage;
 mod file;
 mod time;
 mod openapi;
@@ -57,6 +58,7 @@ fn table(context: Arc<ApiContext>) -> route::Table {
         .on(Method::POST, "/api/v1/cameras/{name}/stop", cameras::stop)
         .on(Method::POST, "/api/v1/cameras/{name}/test", cameras::test_saved)
         .on(Method::GET, "/api/v1/cameras/{name}/snapshot.jpg", snapshot::get)
+        .on(Method::GET, "/api/v1/cameras/{name}/coverage", coverage::get)
         .on(Method::GET, "/api/v1/events", events::list)
         .on(Method::GET, "/api/v1/events/{id}", events::get)
         .on(Method::DELETE, "/api/v1/events/{id}", events::delete)

@@ -11,7 +11,8 @@ use super::context::ApiContext;
 use super::error::{ApiError, ApiResult, ErrorBody};
 use super::reply::{Content, Redirect};
 use super::{
-    cameras, events, evidence, exports, health, keeping, recordings, snapshot, stills, storage,
+    cameras, coverage, events, evidence, exports, health, keeping, recordings, snapshot, stills,
+    storage,
 };
 
 /// The document; a test compares its paths with the table of routes.
@@ -35,6 +36,7 @@ use super::{
         cameras::stop,
         cameras::test_saved,
         snapshot::get,
+        coverage::get,
         events::list,
         events::get,
         events::delete,

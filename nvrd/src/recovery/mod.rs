@@ -11,9 +11,10 @@ mod whole;
 mod rebuild;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nvr_base::{Error, Result, Slug};
+use nvr_mp4::inspect::{self, InspectError};
 use nvr_store::{SegmentRow, Store};
 use serde::Serialize;
 
@@ -137,6 +138,26 @@ pub fn recover(storage: &Storage, store: &Store, evidence: &Evidence) -> Result<
         );
     }
     Ok(report)
+}
+
+/// The row of a file that its recorder has closed; `None` when the file does not say when it was recorded.
+///
+/// # Errors
+/// When it cannot be read, or holds nothing whole.
+pub(crate) fn row_of_closed(
+    store: &Store,
+    camera: &str,
+    storage: &str,
+    path: &str,
+    file: &Path,
+) -> Result<Option<SegmentRow>> {
+    let damaged = |error: InspectError| {
+        Error::data_loss(format!("{} cannot be listed: {error}", file.display()))
+    };
+    let found = inspect::inspect(file).map_err(damaged)?;
+    let row = judge::row_of(store, camera, storage, path, &found)?;
+    let blake3 = Some(inspect::hash(file).map_err(|error| damaged(error.into()))?);
+    Ok(row.map(|row| SegmentRow { blake3, ..row }))
 }
 
 /// The walk over one camera, with what is known of it.

@@ -11,13 +11,9 @@ use super::Input;
 /// The sender blocks when the camera's thread is behind: opened and closed events are never lost.
 pub(super) fn connect(pipeline: &gst::Pipeline, generation: u64, outbox: SyncSender<Input>) {
     let Some(bus) = pipeline.bus() else { return };
-    let wanted = |message: &gst::Message| match message.type_() {
-        gst::MessageType::Error | gst::MessageType::Warning | gst::MessageType::Eos => true,
-        // Fragments come every second, and nobody here waits for them.
-        gst::MessageType::Element => message
-            .structure()
-            .is_some_and(|s| s.name() != "nvrd-fragment-written"),
-        _ => false,
+    let wanted = |message: &gst::Message| {
+        use gst::MessageType::{Element, Eos, Error, Warning};
+        matches!(message.type_(), Error | Warning | Eos | Element)
     };
     bus.set_sync_handler(move |_, message| {
         if wanted(message)

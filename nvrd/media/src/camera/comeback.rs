@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use gst::prelude::*;
 use nvr_base::{Error, Result};
+use nvr_contract::segment::GapReason;
 use nvr_contract::source::VideoCodec;
 
 use super::{Camera, Input};
@@ -109,7 +110,13 @@ impl Camera {
             return self.comeback.later(now, Duration::ZERO);
         };
         tracing::info!(camera.id = %self.spec.name, "pipeline {:?} can run again", self.spec.pipelines[level].name);
+        let since_us = self.clock.unix_us();
+        let recorded = self.is_recording();
         self.tear_down(true);
+        if recorded {
+            let why = "the analysis can run again, and the pipeline is built anew with it";
+            self.misses(GapReason::Paused, since_us, why);
+        }
         self.level = level;
         if level == 0 {
             self.problems.fallback = None;

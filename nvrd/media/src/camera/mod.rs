@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nvr_base::{Clock, Result};
+use nvr_contract::segment::GapReason;
 use nvr_contract::source::{LossReason, VideoCodec};
 
 use crate::assemble::{self, Assembled};
@@ -59,9 +60,14 @@ pub(super) enum Input {
 pub(super) enum Command {
     /// Become this.
     Update(Box<CameraSpec>),
-    /// Stop in order, and end the thread.
-    Quit,
+    /// Stop in order, and end the thread; `removed` when the camera goes and the daemon stays.
+    Quit { removed: bool },
 }
+
+/// For a thread that nobody can reach any more.
+const END: Command = Command::Quit { removed: false };
+/// Why nothing is recorded of a camera that is disabled.
+const SWITCHED_OFF: &str = "the camera is switched off";
 
 /// What is wrong while the pipeline stands.
 #[derive(Default)]
@@ -151,14 +157,16 @@ impl Camera {
     pub(super) fn run(mut self) {
         if self.spec.enabled {
             self.start();
+        } else {
+            self.misses(GapReason::Paused, self.clock.unix_us(), SWITCHED_OFF);
         }
-        loop {
+        let removed = loop {
             let wake = match self.deferred.pop_front() {
                 Some(command) => Wake::Input(Input::Command(command)),
                 None => self.wait(),
             };
             match wake {
-                Wake::Input(Input::Command(Command::Quit)) => break,
+                Wake::Input(Input::Command(Command::Quit { removed })) => break removed,
                 Wake::Input(Input::Command(Command::Update(spec))) => self.update(*spec),
                 Wake::Input(Input::Bus(from, message)) => self.on_message(from, &message),
                 Wake::Input(Input::Built(number, built)) => self.on_built(number, *built),
@@ -167,8 +175,12 @@ impl Camera {
                 Wake::Input(Input::Rehearsed(number, level)) => self.on_rehearsed(number, level),
                 Wake::Time => self.on_time(),
             }
-        }
+        };
+        let since_us = self.clock.unix_us();
         self.tear_down(true);
+        if removed && self.spec.enabled {
+            self.misses(GapReason::Paused, since_us, "the camera was removed");
+        }
         self.set_state(CameraState::Stopped, None);
     }
 
@@ -177,14 +189,14 @@ impl Camera {
         let deadlines = [self.retry_at, startup, self.comeback.at()];
         let Some(at) = deadlines.into_iter().flatten().min() else {
             // The camera holds a sender itself, so the channel never closes.
-            return Wake::Input(self.inbox.recv().unwrap_or(Input::Command(Command::Quit)));
+            return Wake::Input(self.inbox.recv().unwrap_or(Input::Command(END)));
         };
         match self
             .inbox
             .recv_timeout(at.saturating_sub(self.clock.monotonic()))
         {
             Ok(input) => Wake::Input(input),
-            Err(RecvTimeoutError::Disconnected) => Wake::Input(Input::Command(Command::Quit)),
+            Err(RecvTimeoutError::Disconnected) => Wake::Input(Input::Command(END)),
             Err(RecvTimeoutError::Timeout) => Wake::Time,
         }
     }
@@ -216,9 +228,10 @@ impl Camera {
         self.problems.sub = None;
         self.started = self.clock.monotonic();
         if self.left_behind.len() >= MAX_HANGING {
-            return self.back_off(&format!(
-                "{MAX_HANGING} pipelines hang: none is built before one of them ends"
-            ));
+            return self.back_off(
+                GapReason::Overload,
+                &format!("{MAX_HANGING} pipelines hang: none is built before one of them ends"),
+            );
         }
         self.set_state(CameraState::Starting, None);
         self.generation += 1;
@@ -233,7 +246,7 @@ impl Camera {
         };
         match Startup::begin(plan, self.started) {
             Ok(startup) => self.startup = Some(startup),
-            Err(error) => self.back_off(&error.to_string()),
+            Err(error) => self.back_off(GapReason::Overload, &error.to_string()),
         }
     }
 
@@ -272,10 +285,13 @@ impl Camera {
         (self.startup, self.running) = (None, None);
         self.leave_behind("start");
         self.tap.dry();
-        self.back_off(&format!(
-            "the pipeline did not start within {} s and was left behind",
-            startup::START.as_secs()
-        ));
+        self.back_off(
+            GapReason::SourceLost,
+            &format!(
+                "the pipeline did not start within {} s and was left behind",
+                startup::START.as_secs()
+            ),
+        );
     }
 
     /// Any → the state that a new specification asks for.
@@ -287,7 +303,7 @@ impl Camera {
             .running
             .as_ref()
             .and_then(|running| change::live_changes(&self.spec, &spec, self.level, running));
-        self.spec = spec;
+        let before = std::mem::replace(&mut self.spec, spec);
         if let Some(changes) = live {
             for (element, property, value) in changes {
                 if let Err(error) = assemble::set(&element, &property, &value) {
@@ -296,9 +312,15 @@ impl Camera {
             }
             return;
         }
+        let since_us = self.clock.unix_us();
         self.tear_down(true);
         (self.level, self.failures, self.problems) = (0, 0, Problems::default());
         (self.retry_at, self.comeback) = (None, Comeback::default());
+        match (before.enabled, self.spec.enabled) {
+            (true, true) => self.misses(GapReason::Paused, since_us, "the camera was changed"),
+            (true, false) => self.misses(GapReason::Paused, since_us, SWITCHED_OFF),
+            (false, _) => {}
+        }
         if self.spec.enabled {
             self.start();
         } else {
@@ -306,13 +328,20 @@ impl Camera {
         }
     }
 
-    fn rebuild(&mut self) {
+    /// Builds the pipeline anew; what that costs of a recording that ran has a reason.
+    fn rebuild(&mut self, reason: GapReason, why: &str) {
+        let since_us = self.clock.unix_us();
+        let recorded = self.is_recording();
         self.tear_down(true);
+        if recorded {
+            self.misses(reason, since_us, why);
+        }
         self.start();
     }
 
     /// Any → Backoff: wait, longer each time, and build anew.
-    fn back_off(&mut self, sentence: &str) {
+    fn back_off(&mut self, reason: GapReason, sentence: &str) {
+        self.misses(reason, self.clock.unix_us(), sentence);
         let now = self.clock.monotonic();
         if now.saturating_sub(self.started) > SOUND_AFTER {
             self.failures = 0;

@@ -3,13 +3,20 @@
 use gst::prelude::*;
 use nvr_contract::Message;
 use nvr_contract::event::Event;
-use nvr_contract::segment::{Gap, SegmentClosed, SegmentOpened};
+use nvr_contract::segment::{FragmentWritten, Gap, GapReason, SegmentClosed, SegmentOpened};
 use nvr_contract::source::{LossReason, SourceChange, SourceState, StreamRole, VideoCodec};
 
 use super::{Camera, bus};
 use crate::assemble::Assembled;
 use crate::description::{self, RECORDING};
 use crate::notice::{CameraState, What};
+
+/// Why nothing is recorded while the pipeline is built anew for another codec.
+const OTHER_CODEC: &str = "the camera sends another codec, and its pipeline is built anew";
+/// The same, for a pipeline without its analysis.
+const FALLS_BACK: &str = "the analysis cannot run, and the pipeline is built anew without it";
+/// Why nothing is recorded of a file that has been played.
+const END_OF_FILE: &str = "the end of the file is reached";
 
 impl Camera {
     pub(super) fn on_message(&mut self, from: u64, message: &gst::Message) {
@@ -29,7 +36,8 @@ impl Camera {
     }
 
     pub(super) fn on_element(&mut self, message: &gst::Message) {
-        let parsed = typed::<Event>(message, What::Event)
+        let parsed = typed::<FragmentWritten>(message, What::FragmentWritten)
+            .or_else(|| typed::<Event>(message, What::Event))
             .or_else(|| typed::<SegmentOpened>(message, What::SegmentOpened))
             .or_else(|| typed::<SegmentClosed>(message, What::SegmentClosed))
             .or_else(|| typed::<Gap>(message, What::Gap))
@@ -64,7 +72,7 @@ impl Camera {
                 if let Some(codec) = change.codec.filter(|_| analysed)
                     && self.wrong_decoder(codec)
                 {
-                    return self.rebuild();
+                    return self.rebuild(GapReason::SourceLost, OTHER_CODEC);
                 }
             }
             SourceState::Lost => {
@@ -118,13 +126,11 @@ impl Camera {
     fn on_eos(&mut self) {
         self.tear_down(false);
         if self.spec.is_live() {
-            self.back_off("the stream ended");
+            self.back_off(GapReason::SourceLost, "the stream ended");
         } else {
+            self.misses(GapReason::SourceLost, self.clock.unix_us(), END_OF_FILE);
             // Running → Stopped: a file played once.
-            self.set_state(
-                CameraState::Stopped,
-                Some("the end of the file is reached".to_owned()),
-            );
+            self.set_state(CameraState::Stopped, Some(END_OF_FILE.to_owned()));
         }
     }
 
@@ -132,7 +138,7 @@ impl Camera {
         let sentence = bus::sentence(error);
         let codec = self.running.as_ref().and_then(sent_codec);
         if codec.is_some_and(|codec| self.wrong_decoder(codec)) {
-            return self.rebuild();
+            return self.rebuild(GapReason::SourceLost, OTHER_CODEC);
         }
         let element = self
             .running
@@ -140,20 +146,31 @@ impl Camera {
             .and_then(|running| bus::top_element(error, &running.pipeline));
         // The source says that what it sends is refused; it is not the recorder that is choosy.
         let refused = error.error().matches(gst::StreamError::Failed);
-        let analysing =
-            refused || element.is_some_and(|element| !RECORDING.contains(&element.name().as_str()));
+        let name = element.map(|element| element.name());
+        let analysing = refused
+            || name
+                .as_ref()
+                .is_some_and(|name| !RECORDING.contains(&name.as_str()));
+        let reason = match name.as_deref() {
+            Some(description::RECORDER) => GapReason::DiskError,
+            _ => GapReason::SourceLost,
+        };
+        let since_us = self.clock.unix_us();
+        let recorded = self.is_recording();
         self.tear_down(true);
-        if analysing {
-            self.analysis_failed(&sentence)
-        } else {
-            self.back_off(&sentence)
+        if !analysing {
+            return self.back_off(reason, &sentence);
         }
+        if recorded {
+            self.misses(GapReason::Paused, since_us, FALLS_BACK);
+        }
+        self.analysis_failed(&sentence)
     }
 
     /// The wanted analysis cannot run: go on with less, so that the recording does not stop.
     pub(super) fn analysis_failed(&mut self, sentence: &str) {
         if self.level + 1 >= self.spec.pipelines.len() {
-            return self.back_off(sentence);
+            return self.back_off(GapReason::SourceLost, sentence);
         }
         let failed = self.description().name.clone();
         self.level += 1;

@@ -1,5 +1,7 @@
 //! The actual state of a camera, for whoever asks, and the notice when it changes.
 
+use nvr_contract::segment::{Gap, GapReason};
+
 use super::Camera;
 use crate::notice::{CameraState, Notice, What};
 
@@ -29,6 +31,21 @@ impl Camera {
         tracing::error!(camera.id = %self.spec.name, hanging = self.left_behind.len(), "a pipeline did not {what} in time and is left behind");
         let mut status = self.status.lock().expect("no holder of this lock panics");
         status.abandoned = status.abandoned.saturating_add(1);
+    }
+
+    pub(super) fn is_recording(&self) -> bool {
+        let status = self.status.lock().expect("no holder of this lock panics");
+        status.recording
+    }
+
+    /// Says that nothing is recorded from a moment on, and why: what the recorder itself cannot say.
+    pub(super) fn misses(&self, reason: GapReason, since_unix_us: i64, why: &str) {
+        self.notify(What::Gap(Gap {
+            start_unix_us: since_unix_us,
+            end_unix_us: None,
+            reason,
+            detail: Some(why.to_owned()),
+        }));
     }
 
     pub(super) fn set_recording(&mut self, recording: bool) {

@@ -1,6 +1,7 @@
 //! The API asked as clients ask it, over real parts in a folder of its own.
 
 mod cameras;
+mod coverage;
 mod document;
 mod events;
 mod evidence;
