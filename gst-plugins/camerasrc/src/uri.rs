@@ -8,7 +8,7 @@ use url::Url;
 use crate::scene::{Pattern, SceneOptions};
 
 /// Schemes that the element speaks.
-pub const SCHEMES: &[&str] = &["rtsp", "file", "test"];
+pub const SCHEMES: &[&str] = &["rtsp", "rtsps", "file", "test"];
 
 /// User name and password of a camera; neither shows up in a log.
 #[derive(Clone, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub fn parse(text: &str) -> Result<CameraUri, UriError> {
     let mut url = Url::parse(text).map_err(|reason| UriError(format!("not a URI: {reason}")))?;
     let credentials = take_credentials(&mut url)?;
     let source = match url.scheme() {
-        "rtsp" => rtsp(url)?,
+        "rtsp" | "rtsps" => rtsp(url)?,
         "file" => file(&url)?,
         "test" => scene(&url)?,
         other => {
@@ -343,8 +343,8 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (text, part) in [
-            ("http://cam/x", "known are rtsp, file, test"),
-            ("rtsps://cam/x", "known are rtsp, file, test"),
+            ("http://cam/x", "known are rtsp, rtsps, file, test"),
+            ("rtsps:///x", "needs a host"),
             ("test://cat", "known are ball, visits"),
             ("test://ball?colour=red", "known are width, height"),
             ("test://visits?fps=0", "from 1 to 120"),

@@ -612,6 +612,12 @@ fn surface() {
             Password for the camera; can be written, not read
         transport: GstNvrdCameraSrcTransport = Some((GstNvrdCameraSrcTransport) ((GstNvrdCameraSrcTransport) TCP, and UDP after a failure)), NULL or READY
             How an RTSP camera's pictures travel
+        backend: GstNvrdCameraSrcBackend = Some((GstNvrdCameraSrcBackend) ((GstNvrdCameraSrcBackend) The library, and rtspsrc for TLS and HTTP)), NULL or READY
+            Who speaks with an RTSP camera
+        tls-ca: gchararray = Some((gchararray) NULL), NULL or READY
+            File of PEM certificates that are trusted for rtsps://, a camera's own one say; those of the system where there is none
+        tls-insecure: gboolean = Some((gboolean) FALSE), NULL or READY
+            Whether to believe any certificate of rtsps://: whoever sits between may then see and change everything
         timeout: guint64 = Some((guint64) 5000000000), NULL or READY
             Without a picture, or without an answer, for this long an RTSP camera is lost, in nanoseconds
         latency: guint64 = Some((guint64) 200000000), NULL or READY

@@ -42,3 +42,5 @@ pub const RECONNECTS: &str = "reconnects";
 pub const SUB_FRAMES_IN: &str = "sub-frames-in";
 /// Connections of the second stream that brought pictures again after a loss (`u64`).
 pub const SUB_RECONNECTS: &str = "sub-reconnects";
+/// State changes of `rtspsrc` that hung and were left behind (`u64`).
+pub const ABANDONED: &str = "abandoned";

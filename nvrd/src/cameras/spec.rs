@@ -88,7 +88,7 @@ pub fn credentials_of(input: &CameraInput) -> Option<Credentials> {
 /// One sentence that names the schemes.
 pub fn check_uri(key: &str, uri: &str) -> Result<(), String> {
     let url = url::Url::parse(uri).map_err(|error| format!("{key}: {uri:?} is no URI: {error}"))?;
-    let known = ["rtsp", "file", "test"];
+    let known = ["rtsp", "rtsps", "file", "test"];
     if known.contains(&url.scheme()) {
         Ok(())
     } else {

@@ -33,6 +33,7 @@ pub fn make(name: &str) -> Result<gst::Element, Failure> {
             "x264enc" => "gstreamer1.0-plugins-ugly",
             "h264parse" | "h265parse" | "h264timestamper" | "h265timestamper" | "openh264enc"
             | "tsdemux" | "mpeg4videoparse" | "mpegvideoparse" => "gstreamer1.0-plugins-bad",
+            "rtspsrc" | "aacparse" => "gstreamer1.0-plugins-good",
             "videoconvert" | "videoscale" | "appsink" | "appsrc" => "gstreamer1.0-plugins-base",
             name if name.starts_with("avdec_") => "gstreamer1.0-libav",
             _ => "gstreamer1.0-plugins-good",
@@ -81,55 +82,71 @@ pub fn chain(pipeline: &gst::Pipeline, elements: &[gst::Element]) -> Result<(), 
 
 /// The end of a private pipeline: what arrives goes into the queue, and the pipeline waits while that is full.
 pub fn sink(stream: Stream, queue: &Arc<Queue>, count: &Arc<AtomicU64>) -> gst_app::AppSink {
-    let caps = match stream {
-        Stream::Video => gst::Caps::builder_full()
-            .structure(
-                gst::Structure::builder("video/x-h264")
-                    .field("stream-format", "avc")
-                    .field("alignment", "au")
-                    .build(),
-            )
-            .structure(
-                gst::Structure::builder("video/x-h265")
-                    .field("stream-format", "hvc1")
-                    .field("alignment", "au")
-                    .build(),
-            )
-            .build(),
-        Stream::Audio => gst::Caps::builder("audio/mpeg")
-            .field("mpegversion", 4)
-            .field("stream-format", "raw")
-            .field("framed", true)
-            .build(),
-    };
+    let (queue, count) = (Arc::clone(queue), Arc::clone(count));
+    sink_into(stream, move |packet| {
+        if stream == Stream::Video {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        queue
+            .push_wait(packet)
+            .map_err(|_| gst::FlowError::Flushing)
+    })
+}
+
+/// The end of a private pipeline, with somebody who takes what arrives.
+pub fn sink_into(
+    stream: Stream,
+    mut deliver: impl FnMut(Packet) -> Result<(), gst::FlowError> + Send + 'static,
+) -> gst_app::AppSink {
     let sink = gst_app::AppSink::builder()
-        .caps(&caps)
+        .caps(&caps(stream))
         .sync(false)
         // One thread feeds both sinks: neither may wait for the other before it plays.
         .async_(false)
         .enable_last_sample(false)
         .max_buffers(1)
         .build();
-    let (queue, count) = (Arc::clone(queue), Arc::clone(count));
     let mut last_caps = None;
     sink.set_callbacks(
         gst_app::AppSinkCallbacks::builder()
             .new_sample(move |sink| {
                 let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                let Some(packet) = packet(stream, &sample, &mut last_caps) else {
-                    return Ok(gst::FlowSuccess::Ok);
-                };
-                if stream == Stream::Video {
-                    count.fetch_add(1, Ordering::Relaxed);
+                if let Some(packet) = packet(stream, &sample, &mut last_caps) {
+                    deliver(packet)?;
                 }
-                queue
-                    .push_wait(packet)
-                    .map_err(|_| gst::FlowError::Flushing)?;
                 Ok(gst::FlowSuccess::Ok)
             })
             .build(),
     );
     sink
+}
+
+/// What a private pipeline ends in.
+fn caps(stream: Stream) -> gst::Caps {
+    let of = |name: &str, format: &str| {
+        gst::Structure::builder(name)
+            .field("stream-format", format)
+            .field("alignment", "au")
+            .build()
+    };
+    match stream {
+        Stream::Video => gst::Caps::builder_full()
+            .structure(of("video/x-h264", "avc"))
+            .structure(of("video/x-h265", "hvc1"))
+            .build(),
+        Stream::Audio => gst::Caps::builder_full()
+            .structure(
+                gst::Structure::builder("audio/mpeg")
+                    .field("mpegversion", 4)
+                    .field("stream-format", "raw")
+                    .field("framed", true)
+                    .build(),
+            )
+            .structure(gst::Structure::new_empty("audio/x-mulaw"))
+            .structure(gst::Structure::new_empty("audio/x-alaw"))
+            .structure(gst::Structure::new_empty("audio/x-opus"))
+            .build(),
+    }
 }
 
 fn packet(

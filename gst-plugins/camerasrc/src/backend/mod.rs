@@ -7,6 +7,8 @@ mod rtsp_open;
 mod rtsp_delivery;
 mod rtsp_frame;
 mod rtsp_broken;
+mod hung;
+mod rtspsrc;
 mod scene;
 
 use std::sync::Arc;
@@ -19,7 +21,9 @@ use crate::packet::{Failure, Item, Loss};
 use crate::queue::{Limits, Queue};
 use crate::uri::{Credentials, Source};
 
+pub use hung::Hung;
 pub use rtsp::Transport;
+pub use rtspsrc::Tls;
 
 /// Packets that a file or a scene may be ahead of the pipeline.
 const AHEAD: Limits = Limits {
@@ -49,6 +53,12 @@ pub struct Options {
     pub wakes: Arc<Wakes>,
     /// It is the camera's second stream: sound is of no use, and no failure is its last word.
     pub second: bool,
+    /// The pictures come by `rtspsrc`.
+    pub rtspsrc: bool,
+    /// Whom to believe that a camera is the camera.
+    pub tls: Tls,
+    /// Counts what hangs.
+    pub hung: Arc<Hung>,
 }
 
 /// A backend at work.
@@ -74,6 +84,10 @@ pub fn queue_for(source: &Source) -> Queue {
 /// When the system gives no thread.
 pub fn start(source: Source, options: Options, queue: Arc<Queue>) -> Result<Running, String> {
     match source {
+        Source::Rtsp(url) if options.rtspsrc => thread(queue, &options.clone(), move |queue| {
+            rtspsrc::run(&url, &options, queue);
+            Ok(())
+        }),
         Source::Rtsp(url) => {
             let task = net::handle()?.spawn(rtsp::run(url, options, queue));
             Ok(Running::Task(task.abort_handle()))

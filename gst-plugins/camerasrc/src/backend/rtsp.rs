@@ -29,6 +29,8 @@ pub enum Transport {
     Tcp,
     /// In datagrams.
     Udp,
+    /// Inside HTTP.
+    Http,
 }
 
 /// How one connection went.
@@ -134,6 +136,9 @@ mod tests {
                 waits: Waits::default(),
                 wakes: Arc::new(Wakes::new(Duration::ZERO)),
                 second: false,
+                rtspsrc: false,
+                tls: super::super::Tls::default(),
+                hung: Arc::default(),
             };
             let url = Url::parse(&format!("rtsp://127.0.0.1:{port}/x")).unwrap();
             let group = Arc::new(SessionGroup::default());

@@ -73,7 +73,8 @@ impl Broken {
     /// Which camera, and what about it; the address is all of the URL that is told.
     pub fn sentence(&self, url: &Url) -> String {
         let host = url.host_str().unwrap_or_default();
-        let camera = format!("camera at {host}:{}", url.port().unwrap_or(554));
+        let usual = if url.scheme() == "rtsps" { 322 } else { 554 };
+        let camera = format!("camera at {host}:{}", url.port().unwrap_or(usual));
         let text = match self.reason {
             LossReason::Unreachable => format!("{camera} cannot be reached: {}", self.detail),
             LossReason::Unauthorized => format!("{camera} refuses the user name or the password"),

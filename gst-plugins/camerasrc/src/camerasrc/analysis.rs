@@ -204,7 +204,7 @@ impl CameraSrc {
             counters: Arc::clone(&self.second_counters),
             wakes: self.wakes(&source),
         });
-        let options = self.second_options(&shared.wakes);
+        let options = self.second_options(&source, &shared.wakes);
         let pace = Pace::of(&source);
         let backend = backend::start(source, options, Arc::clone(&shared.queue))?;
         let line = Line {

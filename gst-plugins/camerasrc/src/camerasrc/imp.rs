@@ -12,8 +12,8 @@ use nvr_contract::stats;
 
 use super::settings::Settings;
 use super::stream::{Counters, Line, Shared, Streamer};
-use super::{Transport, analysis, pads};
-use crate::backend::{self, Running};
+use super::{Backend, Transport, analysis, pads};
+use crate::backend::{self, Hung, Running};
 use crate::gate::Gate;
 use crate::net::Wakes;
 use crate::timeline::Pace;
@@ -67,6 +67,12 @@ pub struct CameraSrc {
         blurb = "Password for the camera; can be written, not read")]
     #[property(name = "transport", nick = "Transport", type = Transport, get, set, member = transport,
         mutable_ready, blurb = "How an RTSP camera's pictures travel", builder(Transport::Auto))]
+    #[property(name = "backend", nick = "Backend", type = Backend, get, set, member = backend,
+        mutable_ready, blurb = "Who speaks with an RTSP camera", builder(Backend::Auto))]
+    #[property(name = "tls-ca", nick = "Trusted certificates", type = Option<String>, get, set, member = tls_ca, mutable_ready,
+        blurb = "File of PEM certificates that are trusted for rtsps://, a camera's own one say; those of the system where there is none")]
+    #[property(name = "tls-insecure", nick = "Any certificate", type = bool, get, set, member = tls_insecure, mutable_ready,
+        blurb = "Whether to believe any certificate of rtsps://: whoever sits between may then see and change everything")]
     #[property(name = "timeout", nick = "Timeout", type = u64, get, set, member = timeout,
         minimum = 100_000_000, maximum = 3_600_000_000_000, default = Settings::default().timeout, mutable_ready,
         blurb = "Without a picture, or without an answer, for this long an RTSP camera is lost, in nanoseconds")]
@@ -89,6 +95,7 @@ pub struct CameraSrc {
     settings: Mutex<Settings>,
     counters: Arc<Counters>,
     pub(super) second_counters: Arc<Counters>,
+    hung: Arc<Hung>,
     state: Mutex<State>,
     video: gst::Pad,
     audio: Mutex<Option<gst::Pad>>,
@@ -141,8 +148,9 @@ impl CameraSrc {
         })
     }
 
-    pub(super) fn second_options(&self, wakes: &Arc<Wakes>) -> backend::Options {
-        lock(&self.settings).second_options(&self.obj().name(), wakes)
+    pub(super) fn second_options(&self, source: &Source, wakes: &Arc<Wakes>) -> backend::Options {
+        let (wakes, hung) = (Arc::clone(wakes), Arc::clone(&self.hung));
+        lock(&self.settings).second_options(&self.obj().name(), source, wakes, hung)
     }
 
     fn stats(&self) -> gst::Structure {
@@ -158,6 +166,7 @@ impl CameraSrc {
                 read(&self.counters.frames_dropped) + waiting,
             )
             .field(stats::RECONNECTS, read(&self.counters.reconnects))
+            .field(stats::ABANDONED, self.hung.total())
             .field(stats::SUB_FRAMES_IN, read(&self.second_counters.frames_in))
             .field(
                 stats::SUB_RECONNECTS,
@@ -214,7 +223,8 @@ impl CameraSrc {
             gst::element_imp_error!(self, gst::ResourceError::Failed, ("{error}"));
             gst::StateChangeError
         };
-        let options = lock(&self.settings).options(&self.obj().name(), &wakes);
+        let hung = Arc::clone(&self.hung);
+        let options = lock(&self.settings).options(&self.obj().name(), &source, wakes, hung);
         let started = backend::start(source.clone(), options, Arc::clone(&shared.queue));
         let backend = started.map_err(failed)?;
         let mut streamer = Streamer::new(self, Arc::clone(&shared), line);
@@ -316,6 +326,7 @@ impl ObjectSubclass for CameraSrc {
             settings: Mutex::default(),
             counters: Arc::default(),
             second_counters: Arc::default(),
+            hung: Arc::default(),
             state: Mutex::default(),
             video: pads::pad(&template),
             audio: Mutex::default(),

@@ -2,7 +2,7 @@
 //! backwards.
 //! Everything that cameras do wrong ends here, so that downstream is always the same.
 //!
-//! Upstream it needs nothing: `uri` is `rtsp://host/path`, `file:///clip.mp4?loop=true&realtime=true`, `test://ball`
+//! Upstream it needs nothing: `uri` is `rtsp://host/path`, `rtsps://host/path`, `file:///clip.mp4?loop=true&realtime=true`, `test://ball`
 //! or `test://visits?width=640&height=360&fps=15&period=10&visit=4&seed=1&frames=0&realtime=true`.
 //!
 //! The request pad `analysis` carries what to analyse: the stream of `sub-uri` where that is set, otherwise the
@@ -65,6 +65,25 @@ pub enum Transport {
     /// In datagrams.
     #[enum_value(name = "In datagrams", nick = "udp")]
     Udp,
+    /// Inside HTTP, for a way that lets nothing else through.
+    #[enum_value(name = "Inside HTTP", nick = "http")]
+    Http,
+}
+
+/// Who speaks with an RTSP camera.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[enum_type(name = "GstNvrdCameraSrcBackend")]
+pub enum Backend {
+    /// The library, and `rtspsrc` for what it does not speak.
+    #[default]
+    #[enum_value(name = "The library, and rtspsrc for TLS and HTTP", nick = "auto")]
+    Auto,
+    /// The library.
+    #[enum_value(name = "The library retina", nick = "retina")]
+    Retina,
+    /// The element.
+    #[enum_value(name = "The element rtspsrc", nick = "rtspsrc")]
+    Rtspsrc,
 }
 
 /// Registers the element.

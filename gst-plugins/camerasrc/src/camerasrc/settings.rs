@@ -1,10 +1,11 @@
 //! What the properties say, and what a backend is told of it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Transport;
-use crate::backend;
+use super::{Backend, Transport};
+use crate::backend::{self, Hung, Tls};
 use crate::backoff::Waits;
 use crate::net::Wakes;
 use crate::uri::{self, Credentials, Source};
@@ -17,6 +18,9 @@ pub(super) struct Settings {
     pub(super) user_id: Option<String>,
     pub(super) user_pw: Option<String>,
     pub(super) transport: Transport,
+    pub(super) backend: Backend,
+    pub(super) tls_ca: Option<String>,
+    pub(super) tls_insecure: bool,
     pub(super) timeout: u64,
     pub(super) latency: u64,
     pub(super) wake_interval: u64,
@@ -33,6 +37,9 @@ impl Default for Settings {
             user_id: None,
             user_pw: None,
             transport: Transport::Auto,
+            backend: Backend::Auto,
+            tls_ca: None,
+            tls_insecure: false,
             timeout: 5_000_000_000,
             latency: 200_000_000,
             wake_interval: 20_000_000,
@@ -53,6 +60,12 @@ impl Settings {
             return Err("set property \"uri\", for example to rtsp://192.0.2.7/stream".to_owned());
         };
         let main = uri::parse(text).map_err(|error| format!("property \"uri\": {error}"))?;
+        if let Some(path) = &self.tls_ca
+            && let Err(error) = std::fs::File::open(path)
+        {
+            return Err(format!("property \"tls-ca\": {path}: {error}"));
+        }
+        self.rtspsrc(&main.source)?;
         let Some(text) = &self.sub_uri else {
             return Ok((main.source, None));
         };
@@ -63,24 +76,61 @@ impl Settings {
                     .to_owned(),
             );
         }
+        self.rtspsrc(&second.source)?;
         Ok((main.source, Some(second.source)))
     }
 
+    /// Whether `rtspsrc` speaks with that source.
+    fn rtspsrc(&self, source: &Source) -> Result<bool, String> {
+        let Source::Rtsp(url) = source else {
+            return Ok(false);
+        };
+        let needed = url.scheme() == "rtsps" || self.transport == Transport::Http;
+        if url.scheme() == "rtsps" && self.transport == Transport::Udp {
+            return Err(
+                "property \"transport\": udp would send the pictures of rtsps:// unencrypted: use auto, tcp or http"
+                    .to_owned(),
+            );
+        }
+        match self.backend {
+            Backend::Auto => Ok(needed),
+            Backend::Rtspsrc => Ok(true),
+            Backend::Retina if needed => Err(
+                "property \"backend\": retina speaks neither rtsps:// nor HTTP tunnels: use auto or rtspsrc"
+                    .to_owned(),
+            ),
+            Backend::Retina => Ok(false),
+        }
+    }
+
     /// What an RTSP camera needs besides its URL; `name` is the element's, so that no two retry in step.
-    pub(super) fn options(&self, name: &str, wakes: &Arc<Wakes>) -> backend::Options {
+    pub(super) fn options(
+        &self,
+        name: &str,
+        source: &Source,
+        wakes: Arc<Wakes>,
+        hung: Arc<Hung>,
+    ) -> backend::Options {
         backend::Options {
+            rtspsrc: self.rtspsrc(source).unwrap_or(true),
+            tls: Tls {
+                authorities: self.tls_ca.as_ref().map(PathBuf::from),
+                insecure: self.tls_insecure,
+            },
+            hung,
             credentials: self.credentials(),
             transport: match self.transport {
                 Transport::Auto => backend::Transport::Auto,
                 Transport::Tcp => backend::Transport::Tcp,
                 Transport::Udp => backend::Transport::Udp,
+                Transport::Http => backend::Transport::Http,
             },
             timeout: Duration::from_nanos(self.timeout),
             waits: Waits {
                 first: Duration::from_nanos(self.retry_first),
                 longest: Duration::from_nanos(self.retry_longest.max(self.retry_first)),
             },
-            wakes: Arc::clone(wakes),
+            wakes,
             seed: name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
             }),
@@ -89,11 +139,17 @@ impl Settings {
     }
 
     /// The same for the second stream.
-    pub(super) fn second_options(&self, name: &str, wakes: &Arc<Wakes>) -> backend::Options {
+    pub(super) fn second_options(
+        &self,
+        name: &str,
+        source: &Source,
+        wakes: Arc<Wakes>,
+        hung: Arc<Hung>,
+    ) -> backend::Options {
         backend::Options {
             credentials: self.second_credentials(),
             second: true,
-            ..self.options(&format!("{name}/sub"), wakes)
+            ..self.options(&format!("{name}/sub"), source, wakes, hung)
         }
     }
 
