@@ -7,6 +7,7 @@
 
 mod elements;
 mod record;
+mod stills;
 mod detect;
 mod restream;
 mod outage;

@@ -198,23 +198,27 @@ impl Daemon {
 
     /// A GET of bytes, with its content type.
     pub fn bytes(&self, path: &str) -> (u16, String, Vec<u8>) {
+        let (status, headers, body) = self.answer(path);
+        let kind = headers.get("content-type");
+        let kind = kind.map(|kind| kind.to_str().unwrap().to_owned());
+        (status, kind.unwrap_or_default(), body)
+    }
+
+    /// A GET of bytes, with all headers.
+    pub fn answer(&self, path: &str) -> (u16, ureq::http::HeaderMap, Vec<u8>) {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .build()
             .into();
         let mut answer = agent.get(format!("{}{path}", self.api)).call().unwrap();
-        let kind = answer
-            .headers()
-            .get("content-type")
-            .map(|v| v.to_str().unwrap().to_owned())
-            .unwrap_or_default();
+        let headers = answer.headers().clone();
         let body = answer
             .body_mut()
             .with_config()
             .limit(256 << 20)
             .read_to_vec()
             .unwrap();
-        (answer.status().as_u16(), kind, body)
+        (answer.status().as_u16(), headers, body)
     }
 
     /// The events of a camera that fit a query, oldest first.

@@ -9,7 +9,7 @@ use nvr_store::SegmentRow;
 
 use super::*;
 
-const SECOND_US: i64 = 1_000_000;
+pub(crate) const SECOND_US: i64 = 1_000_000;
 
 /// Records four seconds of a ball with a key frame each second; `None`, and a line, where an element is missing.
 pub(crate) fn record(folder: &Path) -> Option<PathBuf> {
@@ -76,11 +76,11 @@ pub(crate) fn row_of(storage: &Storage, store: &Store, file: &Path, start_us: i6
     }
 }
 
-struct World {
-    stills: Stills,
+pub(crate) struct World {
+    pub(crate) stills: Stills,
     storage: Arc<Storage>,
     store: Store,
-    file: PathBuf,
+    pub(crate) file: PathBuf,
     _folder: tempfile::TempDir,
 }
 
@@ -98,6 +98,14 @@ fn world() -> Option<World> {
         file,
         _folder: folder,
     })
+}
+
+/// One recording of `front`, listed as if it had begun at `start_us`.
+pub(crate) fn listed(start_us: i64) -> Option<World> {
+    let world = world()?;
+    let row = row_of(&world.storage, &world.store, &world.file, start_us);
+    world.store.insert_segment(&row).unwrap();
+    Some(world)
 }
 
 fn exact(unix_us: i64) -> Instant {

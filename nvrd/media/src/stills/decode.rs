@@ -209,40 +209,40 @@ fn keep_only(
 
 /// The elements between the decoder and the sink.
 fn shaping(shape: Shape) -> Result<Vec<gst::Element>> {
-    // A JPEG has the full range and the colours of BT.601; the encoder takes what it gets for that.
-    let raw = gst::Caps::builder("video/x-raw");
-    let square = gst::Fraction::new(1, 1);
+    let raw = |format| {
+        gst::Caps::builder("video/x-raw")
+            .field("format", format)
+            .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
+    };
     let caps = match shape {
         Shape::Raw => return Ok(Vec::new()),
-        Shape::Rgb(width, height) => raw
-            .field("format", "RGB")
+        Shape::Rgb(width, height) => raw("RGB")
             .field("width", pixels(width))
-            .field("height", pixels(height))
-            .field("pixel-aspect-ratio", square),
-        Shape::Jpeg(size) => {
-            let jpeg = raw
-                .field("format", "I420")
-                .field("colorimetry", "1:4:0:0")
-                .field("pixel-aspect-ratio", square);
-            match size {
-                Size::Own => jpeg,
-                Size::Width(width) => jpeg.field("width", pixels(width)),
-                Size::Height(height) => jpeg.field("height", pixels(height)),
-            }
-        }
+            .field("height", pixels(height)),
+        Shape::Jpeg(Size::Own) => raw("BGRx"),
+        Shape::Jpeg(Size::Width(width)) => raw("BGRx").field("width", pixels(width)),
+        Shape::Jpeg(Size::Height(height)) => raw("BGRx").field("height", pixels(height)),
     };
-    let scale = element("videoscale")?;
+    let scale = element("videoconvertscale")?;
     // With more than two taps: a tenth of the size would flicker otherwise.
     scale.set_property_from_str("method", "bilinear2");
-    let filter = element("capsfilter")?;
-    filter.set_property("caps", caps.build());
-    let mut chain = vec![scale, element("videoconvert")?, filter];
+    let mut chain = vec![scale, filter(&caps.build())?];
     if matches!(shape, Shape::Jpeg(_)) {
+        // A JPEG has the full range and the matrix of BT.601, and the encoder takes what it gets for that. By way of
+        // RGB, because GStreamer 1.22 does not widen the range between two formats of one matrix: such pictures are
+        // pale.
+        let full = raw("I420").field("colorimetry", "1:4:0:0").build();
         let encoder = element("jpegenc")?;
         encoder.set_property("quality", QUALITY);
-        chain.push(encoder);
+        chain.extend([element("videoconvert")?, filter(&full)?, encoder]);
     }
     Ok(chain)
+}
+
+fn filter(caps: &gst::Caps) -> Result<gst::Element> {
+    let filter = element("capsfilter")?;
+    filter.set_property("caps", caps);
+    Ok(filter)
 }
 
 fn pixels(count: u32) -> i32 {

@@ -1,11 +1,12 @@
 //! Pictures one after the other as an MP4 file with H.264.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use nvr_base::{Error, Result};
 
+use super::Picture;
 use super::bounded::Bounded;
 
 /// How long the encoder may take to make room for a picture, and for the end.
@@ -54,8 +55,7 @@ pub struct Film {
 impl Film {
     /// Begins a film of this size in pixels, both even, with `fps` pictures a second.
     ///
-    /// The file is whole only after [`finish`](Self::finish); what is beside it under the same name with `.moov-tmp`
-    /// is the muxer's, and goes with the end of the film.
+    /// The file is whole only after [`finish`](Self::finish).
     ///
     /// # Errors
     /// `FailedPrecondition` without an encoder, `Internal` when the pipeline does not start.
@@ -72,7 +72,7 @@ impl Film {
         let filter = gst::ElementFactory::make("capsfilter").property("caps", caps);
         let muxer = gst::ElementFactory::make("mp4mux")
             .property("faststart", true)
-            .property("faststart-file", beside(path));
+            .property("faststart-file", Self::beside(path).display().to_string());
         let sink = gst::ElementFactory::make("filesink")
             .property("location", path.display().to_string())
             .property("sync", false)
@@ -85,8 +85,7 @@ impl Film {
         let plain = |factory| make(gst::ElementFactory::make(factory));
         let chain = [
             source.clone().upcast(),
-            plain("videoscale")?,
-            plain("videoconvert")?,
+            plain("videoconvertscale")?,
             make(filter)?,
             encoder(fps)?,
             plain("h264parse")?,
@@ -105,7 +104,7 @@ impl Film {
     ///
     /// # Errors
     /// When the encoder, the muxer or the disk fails, or the encoder hangs.
-    pub fn push(&mut self, sample: &gst::Sample) -> Result<()> {
+    pub fn push(&mut self, Picture(sample): &Picture) -> Result<()> {
         let buffer = sample.buffer_owned().zip(sample.caps());
         let (mut buffer, caps) =
             buffer.ok_or_else(|| Error::internal("a picture without content"))?;
@@ -138,6 +137,14 @@ impl Film {
         })
     }
 
+    /// Where the muxer keeps the media until it can write the index in front of it: on the same disk. A film that was
+    /// not finished leaves it behind.
+    pub fn beside(path: &Path) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".media");
+        name.into()
+    }
+
     /// Pictures so far.
     pub fn pictures(&self) -> u64 {
         self.pictures
@@ -156,11 +163,6 @@ impl Film {
             false => Err(Error::unavailable("the film's encoder hangs")),
         }
     }
-}
-
-/// Where the muxer keeps the media until it can write the index in front of it: on the same disk.
-pub(crate) fn beside(path: &Path) -> String {
-    format!("{}.moov-tmp", path.display())
 }
 
 fn encoder(fps: u32) -> Result<gst::Element> {

@@ -9,7 +9,7 @@ mod sheet;
 mod film;
 
 pub use film::Film;
-pub use recording::{Recording, Still};
+pub use recording::{Picture, Recording, Still};
 pub use sheet::Sheet;
 
 pub(crate) use decode::{Shape, Size, bytes_of, decode};

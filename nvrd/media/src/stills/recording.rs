@@ -24,6 +24,10 @@ pub struct Still {
     pub damaged: bool,
 }
 
+/// A decoded picture, for a film.
+#[derive(Debug)]
+pub struct Picture(pub(super) gst::Sample);
+
 /// A recorded file.
 #[derive(Debug)]
 pub struct Recording {
@@ -173,9 +177,11 @@ impl Recording {
     pub fn whole_keys(
         &mut self,
         at_ns: &[i64],
-        each: impl FnMut(i64, gst::Sample) -> Result<()>,
+        mut each: impl FnMut(i64, Picture) -> Result<()>,
     ) -> Result<()> {
-        self.key_frames(at_ns, Shape::Raw, each)
+        self.key_frames(at_ns, Shape::Raw, |offset_ns, sample| {
+            each(offset_ns, Picture(sample))
+        })
     }
 
     fn key_frames(

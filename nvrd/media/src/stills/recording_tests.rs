@@ -35,9 +35,10 @@ fn number_of(picture: &image::RgbImage) -> Option<u32> {
         let pixel = picture
             .get_pixel((2 * bit + 1) * width / (2 * BITS), height / 2)
             .0;
+        // White is 255 and black is 0: 235 and 16 would be a picture without its range.
         match pixel[1] {
-            0..=40 => Some(number << 1),
-            215.. => Some(number << 1 | 1),
+            0..=10 => Some(number << 1),
+            245.. => Some(number << 1 | 1),
             _ => None,
         }
     })
