@@ -19,6 +19,7 @@ pub mod alarms;
 pub mod retention;
 pub mod exports;
 pub mod stills;
+pub mod timelapse;
 pub mod api;
 #[cfg(test)]
 mod sample;

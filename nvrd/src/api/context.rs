@@ -16,6 +16,7 @@ use crate::live::Live;
 use crate::retention::Retention;
 use crate::stills::Stills;
 use crate::storage::Storage;
+use crate::timelapse::Timelapses;
 
 /// How long a request waits for its turn.
 const TURN: Duration = Duration::from_secs(10);
@@ -30,6 +31,7 @@ pub struct ApiContext {
     /// The chains; none where recordings are not proved.
     pub(super) evidence: Option<Arc<Evidence>>,
     pub(super) exports: Exports,
+    pub(super) timelapses: Timelapses,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) live: Arc<Live>,
     /// Monotonic time of the start.
@@ -79,14 +81,22 @@ impl ApiContext {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let stills = Stills::new(Arc::clone(&storage), store.clone(), Arc::clone(&clock));
+        let stills = Arc::new(stills);
+        let timelapses = Timelapses::start(
+            store.clone(),
+            Arc::clone(&stills),
+            Arc::clone(&storage),
+            Arc::clone(&clock),
+        );
         Self {
             cameras,
             store,
             storage,
             retention,
             exports,
-            stills: Arc::new(stills),
             evidence: None,
+            stills,
+            timelapses,
             started: clock.monotonic(),
             clock,
             live: Arc::default(),

@@ -21,6 +21,7 @@ mod storage;
 mod exports;
 mod stills;
 mod coverage;
+mod timelapses;
 mod file;
 mod time;
 mod openapi;
@@ -83,6 +84,11 @@ fn table(context: Arc<ApiContext>) -> route::Table {
         .on(Method::GET, "/api/v1/exports/{id}", exports::get)
         .on(Method::DELETE, "/api/v1/exports/{id}", exports::delete)
         .on(Method::GET, "/api/v1/exports/{id}/file.mp4", exports::file)
+        .on(Method::GET, "/api/v1/timelapses", timelapses::list)
+        .on(Method::POST, "/api/v1/timelapses", timelapses::create)
+        .on(Method::GET, "/api/v1/timelapses/{id}", timelapses::get)
+        .on(Method::DELETE, "/api/v1/timelapses/{id}", timelapses::delete)
+        .on(Method::GET, "/api/v1/timelapses/{id}/file.mp4", timelapses::file)
         .on(Method::GET, "/openapi.json", openapi::document)
         .on(Method::GET, "/docs", openapi::docs)
         .on(Method::GET, "/docs/{file}", openapi::docs_file)

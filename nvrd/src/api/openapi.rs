@@ -12,7 +12,7 @@ use super::error::{ApiError, ApiResult, ErrorBody};
 use super::reply::{Content, Redirect};
 use super::{
     cameras, coverage, events, evidence, exports, health, keeping, recordings, snapshot, stills,
-    storage,
+    storage, timelapses,
 };
 
 /// The document; a test compares its paths with the table of routes.
@@ -61,6 +61,11 @@ use super::{
         exports::get,
         exports::delete,
         exports::file,
+        timelapses::list,
+        timelapses::create,
+        timelapses::get,
+        timelapses::delete,
+        timelapses::file,
         document,
         docs,
         docs_file,
@@ -74,6 +79,7 @@ use super::{
         (name = "storage", description = "Where recordings are kept, and for how long."),
         (name = "recordings", description = "What is on disk."),
         (name = "exports", description = "Ranges of time as one file each."),
+        (name = "timelapses", description = "Stretches of time as short films."),
         (name = "documentation", description = "This description."),
     ),
 )]
@@ -91,6 +97,7 @@ const REQUESTS: &[&str] = &[
     "FolderLimits",
     "ProtectRequest",
     "NewExport",
+    "NewTimelapse",
 ];
 
 /// Marks every field of an answer as present: what is not known is `null`.

@@ -53,6 +53,9 @@ pub(super) fn dispose(
             }
         }
         let (gone, failed) = unlink(storage, store, &rows, today)?;
+        for row in &gone {
+            crate::stills::forget_segment(storage, &row.id);
+        }
         store.forget_garbage(&gone)?;
         disposed.files += gone.len() as u64;
         disposed.failed += failed;

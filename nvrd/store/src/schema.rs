@@ -162,5 +162,25 @@ table! {
     }
 }
 
+table! {
+    timelapses (id) {
+        id -> Text,
+        camera -> Text,
+        start_us -> BigInt,
+        end_us -> BigInt,
+        interval_us -> BigInt,
+        fps -> BigInt,
+        height -> Nullable<BigInt>,
+        state -> Text,
+        created_us -> BigInt,
+        finished_us -> Nullable<BigInt>,
+        attempts -> BigInt,
+        shown_us -> Nullable<BigInt>,
+        pictures -> Nullable<BigInt>,
+        bytes -> Nullable<BigInt>,
+        detail -> Nullable<Text>,
+    }
+}
+
 joinable!(event_zones -> events (event_id));
 allow_tables_to_appear_in_same_query!(events, event_zones);

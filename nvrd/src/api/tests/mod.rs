@@ -11,6 +11,7 @@ mod refusals;
 mod served;
 mod storage;
 mod stills;
+mod timelapses;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};

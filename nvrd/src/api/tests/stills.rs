@@ -8,7 +8,7 @@ use crate::stills::tests::{record, row_of};
 const NOW: i64 = NOW_US / SECOND_US;
 
 /// A world in which `front` has four seconds of a ball from [`NOW_US`] on, and the id of that segment.
-fn recorded() -> Option<(World, String)> {
+pub(super) fn recorded() -> Option<(World, String)> {
     let world = World::new();
     let storage = &world.context.storage;
     let file = record(&storage.recordings_of(&"front".parse().unwrap()))?;

@@ -11,6 +11,7 @@ mod event_life;
 mod event_lists;
 mod segments;
 mod gaps;
+mod timelapses;
 mod ledger;
 mod deletion;
 mod exports;
