@@ -17,6 +17,8 @@ mod export;
 mod proof;
 mod disks;
 mod cameras;
+mod event_mode;
+mod locked;
 mod render;
 mod bad_input;
 mod load;

@@ -60,7 +60,11 @@ fn knobs<'a>(
 ) -> impl Iterator<Item = (&'a String, &'a ParamValue)> {
     spec.params
         .iter()
-        .filter(|(key, _)| description.params.contains_key(*key))
+        // A fallback that makes no events must not wait for one: it keeps its own word.
+        .filter(|(key, value)| {
+            let param = description.params.get(*key);
+            param.is_some_and(|param| param.allows(value))
+        })
 }
 
 fn settings(description: &Description, spec: &CameraSpec, recordings: &Path) -> Vec<Setting> {

@@ -89,6 +89,9 @@ pub struct Param {
     /// Whether the value names a file; relative ones are meant from the folder of the configuration file.
     #[serde(default)]
     pub path: bool,
+    /// The texts that it may be, where there are few.
+    #[serde(default)]
+    pub words: Vec<String>,
     /// What the text must be, where it is more than a text.
     pub syntax: Option<Syntax>,
     /// What it does.
@@ -228,7 +231,21 @@ impl Description {
 }
 
 impl Param {
+    /// Whether a value is one of the words, where there are any.
+    pub(crate) fn allows(&self, value: &ParamValue) -> bool {
+        let is = |word: &String| matches!(value, ParamValue::Text(text) if text == word);
+        self.words.is_empty() || self.words.iter().any(is)
+    }
+
     fn check(&self, key: &str, value: &ParamValue) -> Option<String> {
+        if !self.words.is_empty() {
+            return (!self.allows(value)).then(|| {
+                format!(
+                    "params.{key}: {value} is not one of {}",
+                    self.words.join(", ")
+                )
+            });
+        }
         if let Some(syntax) = self.syntax {
             let ParamValue::Text(text) = value else {
                 return Some(format!("params.{key} must be a text"));

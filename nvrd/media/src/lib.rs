@@ -18,6 +18,7 @@ pub mod stills;
 pub mod snapshot;
 pub mod probe;
 
+pub use camera::Triggered;
 pub use description::Description;
 pub use notice::{CameraState, CameraStatus, Notice, What};
 pub use spec::{CameraSpec, ParamValue, StorageMark};

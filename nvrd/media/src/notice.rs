@@ -27,6 +27,8 @@ pub enum What {
     SegmentClosed(SegmentClosed),
     /// Time is missing from the recording.
     Gap(Gap),
+    /// Whether anything is asked to be recorded: always, but for a camera that records on events.
+    Wanted(bool),
     /// The connection to the camera changed.
     Source(SourceChange),
     /// Its state changed.

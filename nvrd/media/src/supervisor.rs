@@ -7,13 +7,16 @@ use std::thread::JoinHandle;
 
 use nvr_base::{Clock, Error, Result, Slug};
 
-use crate::camera::{Camera, Command, Context, Input};
+use crate::camera::{Camera, Command, Context, Input, Triggered};
 use crate::notice::{CameraState, CameraStatus, Notice};
 use crate::spec::CameraSpec;
 use crate::tap::Taps;
 
 /// Messages of one camera that may wait; at some ten a second it is minutes of a stalled database.
 const INBOX: usize = 4096;
+
+/// How long a camera may take to hear a person's wish.
+const TRIGGER_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 struct Handle {
     outbox: SyncSender<Input>,
@@ -151,6 +154,25 @@ impl Supervisor {
             .expect("no holder of this lock panics")
             .clone();
         Some(status)
+    }
+
+    /// Has a camera make an event with that id for a person; see [`Triggered`].
+    ///
+    /// # Errors
+    /// `NotFound` without such a camera, `FailedPrecondition` when it does not run, `Unavailable` when it is busy
+    /// being stopped or built.
+    pub fn trigger(&self, name: &Slug, id: String, seconds: u32) -> Result<Triggered> {
+        let (reply, answer) = sync_channel(1);
+        {
+            let cameras = self.lock();
+            let handle = cameras.get(name).ok_or_else(|| {
+                Error::not_found(format!("no camera is called {:?}", name.as_str()))
+            })?;
+            send(handle, Command::Trigger { id, seconds, reply });
+        }
+        answer.recv_timeout(TRIGGER_WAIT).map_err(|_| {
+            Error::unavailable(format!("camera {:?} is busy: try again", name.as_str()))
+        })?
     }
 
     /// Stops every camera in order: files and events are closed. None starts after that.

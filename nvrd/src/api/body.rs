@@ -38,6 +38,26 @@ impl<T: DeserializeOwned + Send + 'static> Input for Body<T> {
     }
 }
 
+impl<T: DeserializeOwned + Send + 'static> Input for Option<Body<T>> {
+    /// A request without a body gives `None`, whatever its header says of it.
+    fn extract() -> BoxedFilter<(ApiResult<Self>,)> {
+        warp::header::optional::<String>("content-type")
+            .and(warp::body::stream())
+            .then(|content_type: Option<String>, body| async move {
+                let bytes = tokio::time::timeout(BODY_TIME, collect(body)).await;
+                let late =
+                    |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
+                let bytes = bytes.map_err(late)??;
+                if bytes.is_empty() {
+                    return Ok(None);
+                }
+                check_content_type(content_type.as_deref())?;
+                parse(&bytes).map(|body| Some(Body(body)))
+            })
+            .boxed()
+    }
+}
+
 fn check_content_type(content_type: Option<&str>) -> ApiResult<()> {
     let essence = content_type
         .unwrap_or_default()

@@ -13,6 +13,7 @@ mod body;
 mod health;
 mod cameras;
 mod snapshot;
+mod trigger;
 mod events;
 mod recordings;
 mod evidence;
@@ -58,6 +59,7 @@ fn table(context: Arc<ApiContext>) -> route::Table {
         .on(Method::POST, "/api/v1/cameras/{name}/start", cameras::start)
         .on(Method::POST, "/api/v1/cameras/{name}/stop", cameras::stop)
         .on(Method::POST, "/api/v1/cameras/{name}/test", cameras::test_saved)
+        .on(Method::POST, "/api/v1/cameras/{name}/trigger", trigger::post)
         .on(Method::GET, "/api/v1/cameras/{name}/snapshot.jpg", snapshot::get)
         .on(Method::GET, "/api/v1/cameras/{name}/coverage", coverage::get)
         .on(Method::GET, "/api/v1/events", events::list)

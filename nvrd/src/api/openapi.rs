@@ -12,7 +12,7 @@ use super::error::{ApiError, ApiResult, ErrorBody};
 use super::reply::{Content, Redirect};
 use super::{
     cameras, coverage, events, evidence, exports, health, keeping, recordings, snapshot, stills,
-    storage, timelapses,
+    storage, timelapses, trigger,
 };
 
 /// The document; a test compares its paths with the table of routes.
@@ -35,6 +35,7 @@ use super::{
         cameras::start,
         cameras::stop,
         cameras::test_saved,
+        trigger::post,
         snapshot::get,
         coverage::get,
         events::list,
@@ -91,6 +92,7 @@ const REQUESTS: &[&str] = &[
     "CameraToTest",
     "WholeCamera",
     "CameraChange",
+    "TriggerOptions",
     "PlanRequest",
     "RetentionPolicy",
     "CameraLimits",

@@ -15,7 +15,7 @@ use nvr_media::description::Descriptions;
 use nvr_media::probe::{self, Probe, Stream};
 use nvr_media::restream::Restream;
 use nvr_media::tap::Taps;
-use nvr_media::{CameraSpec, CameraStatus, StorageMark, Supervisor, snapshot};
+use nvr_media::{CameraSpec, CameraStatus, StorageMark, Supervisor, Triggered, snapshot};
 use nvr_store::Store;
 
 use crate::config::CameraConfig;
@@ -252,6 +252,17 @@ impl Cameras {
         self.writable(name)?;
         self.store.delete_camera(name)?;
         self.apply()
+    }
+
+    /// Makes an event of the kind `manual` that lasts `seconds` from now on, or lets the one that is open last so
+    /// long; a camera that records on events records it.
+    ///
+    /// # Errors
+    /// When there is no camera of that name, or it does not run.
+    pub fn trigger(&self, name: &str, seconds: u32) -> Result<Triggered> {
+        let view = self.get(name)?;
+        self.supervisor
+            .trigger(&view.input.name.parse()?, self.store.new_id(), seconds)
     }
 
     /// A JPEG of what a camera shows now. Blocks while it is decoded.

@@ -34,6 +34,10 @@ impl Listener {
                 }
                 self.gap(camera, &gap);
             }
+            What::Wanted(wanted) => {
+                let now = self.clock.monotonic();
+                self.live.with(camera, now, |live| live.wanted(wanted, now));
+            }
             What::Source(change) => self.source(camera, &change),
             What::State(status) => self.state(camera, &status),
         }

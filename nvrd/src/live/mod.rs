@@ -41,8 +41,12 @@ pub struct Camera {
     /// Gaps that last: since when, and why.
     gaps: BTreeMap<GapReason, (i64, Option<String>)>,
     state: CameraState,
+    /// Whether anything is asked to be recorded.
+    wanted: bool,
     /// Monotonic time of the last fragment, or of the moment from which on there should be some.
     alive_at: Duration,
+    /// Monotonic time of the last fragment, absent before the first.
+    wrote_at: Option<Duration>,
     failure: Option<Failure>,
 }
 
@@ -87,7 +91,9 @@ impl Camera {
             media_end_ns: None,
             gaps: BTreeMap::new(),
             state: CameraState::Stopped,
+            wanted: true,
             alive_at: now,
+            wrote_at: None,
             failure: None,
         }
     }
@@ -105,6 +111,7 @@ impl Camera {
     /// Whether pictures should reach the disk: it runs, nobody paused it, and no event is waited for.
     pub fn should_write(&self) -> bool {
         self.state != CameraState::Stopped
+            && self.wanted
             && !self.misses(GapReason::Paused)
             && !self.misses(GapReason::NoEvent)
     }
@@ -201,6 +208,7 @@ impl Camera {
         self.covered_us = self.covered_us.max(Some(end_us));
         self.known_us = self.known_us.max(Some(end_us));
         self.alive_at = now;
+        self.wrote_at = Some(now);
     }
 
     /// A file has its row, or never will have one.
@@ -220,6 +228,14 @@ impl Camera {
             self.alive_at = now;
             self.known_us = self.known_us.max(Some(end_us));
         }
+    }
+
+    /// Recording is asked for, or no longer is: a camera that records on events.
+    pub fn wanted(&mut self, wanted: bool, now: Duration) {
+        if wanted && !self.wanted {
+            self.alive_at = now;
+        }
+        self.wanted = wanted;
     }
 
     /// The pipeline is in another state.
@@ -242,7 +258,11 @@ impl Camera {
     /// How the recording is.
     pub fn recording(&self, now: Duration) -> Recording {
         Recording {
-            writes: self.open.is_some() && now.saturating_sub(self.alive_at) <= SILENCE,
+            // Not whether a file is open: between two there is none for a moment.
+            writes: self.gaps.is_empty()
+                && self
+                    .wrote_at
+                    .is_some_and(|at| now.saturating_sub(at) <= SILENCE),
             should_write: self.should_write(),
             covered_us: self.covered_us,
             failure: self.failure.clone(),
@@ -264,7 +284,10 @@ impl Camera {
     /// Until when the ledger of the camera is known: a camera that writes says the rest in a moment.
     pub fn known_until(&self, now: Duration, now_us: i64) -> i64 {
         let silent = now.saturating_sub(self.alive_at);
-        let speaks = self.gaps.is_empty() && self.should_write() && silent <= 3 * SILENCE;
+        // Between two events its file may wait for the next one, and it says only then which it was.
+        let speaks = self.gaps.is_empty()
+            && self.state != CameraState::Stopped
+            && (silent <= 3 * SILENCE || !self.wanted);
         match self.known_us {
             Some(known) if speaks => known.min(now_us),
             _ => now_us,

@@ -7,6 +7,7 @@ mod bus;
 mod react;
 mod status;
 mod change;
+mod demand;
 mod startup;
 mod teardown;
 mod comeback;
@@ -27,6 +28,8 @@ use crate::notice::{CameraState, CameraStatus, Notice};
 use crate::spec::CameraSpec;
 use crate::tap::Tap;
 use comeback::Comeback;
+use demand::Demand;
+pub use demand::Triggered;
 use startup::Startup;
 use teardown::Teardown;
 
@@ -60,6 +63,12 @@ pub(super) enum Input {
 pub(super) enum Command {
     /// Become this.
     Update(Box<CameraSpec>),
+    /// Record the next seconds for a person, as an event with that id if none is open.
+    Trigger {
+        id: String,
+        seconds: u32,
+        reply: SyncSender<Result<Triggered>>,
+    },
     /// Stop in order, and end the thread; `removed` when the camera goes and the daemon stays.
     Quit { removed: bool },
 }
@@ -100,6 +109,7 @@ pub(super) struct Camera {
     /// Numbers of the pipelines that hang, and of threads with them.
     left_behind: HashSet<u64>,
     comeback: Comeback,
+    demand: Demand,
     /// Number of the latest pipeline: one that was left behind may still speak.
     generation: u64,
     started: Duration,
@@ -141,6 +151,7 @@ impl Camera {
             startup: None,
             left_behind: HashSet::new(),
             comeback: Comeback::default(),
+            demand: Demand::default(),
             generation: 0,
             started: Duration::ZERO,
             connected: false,
@@ -168,6 +179,10 @@ impl Camera {
             match wake {
                 Wake::Input(Input::Command(Command::Quit { removed })) => break removed,
                 Wake::Input(Input::Command(Command::Update(spec))) => self.update(*spec),
+                Wake::Input(Input::Command(Command::Trigger { id, seconds, reply })) => {
+                    // Whoever asked may have given up.
+                    drop(reply.send(self.trigger(id, seconds)));
+                }
                 Wake::Input(Input::Bus(from, message)) => self.on_message(from, &message),
                 Wake::Input(Input::Built(number, built)) => self.on_built(number, *built),
                 Wake::Input(Input::Started(number, outcome)) => self.on_started(number, outcome),
@@ -177,6 +192,7 @@ impl Camera {
             }
         };
         let since_us = self.clock.unix_us();
+        self.end_manual();
         self.tear_down(true);
         if removed && self.spec.enabled {
             self.misses(GapReason::Paused, since_us, "the camera was removed");
@@ -186,7 +202,7 @@ impl Camera {
 
     fn wait(&mut self) -> Wake {
         let startup = self.startup.as_ref().map(|startup| startup.deadline);
-        let deadlines = [self.retry_at, startup, self.comeback.at()];
+        let deadlines = [self.retry_at, startup, self.comeback.at(), self.demand.at()];
         let Some(at) = deadlines.into_iter().flatten().min() else {
             // The camera holds a sender itself, so the channel never closes.
             return Wake::Input(self.inbox.recv().unwrap_or(Input::Command(END)));
@@ -210,6 +226,8 @@ impl Camera {
             // What the analysis lacked may be there by now.
             (self.level, self.problems.fallback) = (0, None);
             self.start();
+        } else if over(self.demand.at()) {
+            self.end_manual();
         } else if over(self.comeback.at()) {
             self.rehearse();
         }
@@ -253,6 +271,7 @@ impl Camera {
     fn on_built(&mut self, number: u64, built: Assembled) {
         if number == self.generation && self.startup.is_some() {
             self.running = Some(built);
+            self.demand_anew();
         }
     }
 
@@ -310,9 +329,13 @@ impl Camera {
                     tracing::warn!(camera.id = %self.spec.name, %error, "a parameter was refused");
                 }
             }
+            self.demand_changed();
             return;
         }
         let since_us = self.clock.unix_us();
+        if !self.spec.enabled {
+            self.end_manual();
+        }
         self.tear_down(true);
         (self.level, self.failures, self.problems) = (0, 0, Problems::default());
         (self.retry_at, self.comeback) = (None, Comeback::default());

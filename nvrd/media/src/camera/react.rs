@@ -53,6 +53,7 @@ impl Camera {
         match &what {
             What::Source(change) => self.on_source(change),
             What::Gap(gap) => self.on_gap(gap),
+            What::Event(event) => self.heed(event),
             // A file that is closed is followed by the next one; it is trouble that ends a recording.
             What::SegmentOpened(_) => self.set_recording(true),
             _ => {}
@@ -110,6 +111,8 @@ impl Camera {
         }
         self.problems.disk = match gap.end_unix_us {
             Some(_) => None,
+            // That is what was asked for.
+            None if matches!(gap.reason, GapReason::NoEvent | GapReason::Paused) => None,
             None => gap.detail.clone().or_else(|| Some(gap.reason.to_string())),
         };
         self.show_health();
