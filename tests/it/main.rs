@@ -22,6 +22,7 @@ mod locked;
 mod render;
 mod bad_input;
 mod load;
+mod kill;
 mod flap;
 mod memory;
 mod soak;

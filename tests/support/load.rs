@@ -38,7 +38,7 @@ impl Clip {
         let line = format!(
             "videotestsrc pattern=snow num-buffers={frames} ! video/x-raw,width=160,height=90,framerate={fps}/1 ! videoscale ! \
              video/x-raw,width={width},height={height} ! x264enc bitrate={kbit} vbv-buf-capacity=1000 key-int-max={gop} \
-             speed-preset=superfast tune=zerolatency threads=2 ! \
+             speed-preset=superfast tune=zerolatency threads=2 option-string=scenecut=0 ! \
              h264parse ! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=out sync=false",
             frames = fps * seconds,
             gop = fps * 2,
@@ -69,6 +69,12 @@ impl Clip {
         pipeline.set_state(gst::State::Null).unwrap();
         assert_eq!(clip.parameters.len(), 2, "SPS and PPS");
         assert_eq!(clip.units.len(), (fps * seconds) as usize);
+        let keys = (0..clip.units.len() as u64).filter(|number| clip.is_key(*number));
+        assert_eq!(
+            keys.count() as u32,
+            seconds / 2,
+            "a key frame every two seconds"
+        );
         clip
     }
 
