@@ -416,6 +416,8 @@ fn flapping_leaves_nothing_behind() {
         let long = |pictures| {
             Script::new(&clip(0).sdp(), move |wire: &mut Wire| {
                 send(wire, &mut Rtp::new(96), clip(0), 0..pictures);
+                // What is open now is what is compared with, so the first connection is still there then.
+                wire.pause(1000);
                 wire.close();
             })
         };

@@ -143,7 +143,8 @@ impl Camera {
         let mut open = self.shared.open.lock().unwrap();
         open.retain(|stream| {
             stream.set_nonblocking(true).unwrap();
-            let ended = matches!(stream.peek(&mut [0]), Ok(0));
+            // One that was reset with something unread still has that to read.
+            let ended = stream.peer_addr().is_err() || matches!(stream.peek(&mut [0]), Ok(0));
             stream.set_nonblocking(false).unwrap();
             !ended
         });
