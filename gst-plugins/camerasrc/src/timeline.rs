@@ -115,6 +115,8 @@ pub struct Timeline {
     last_src: Option<i64>,
     last_src_pts: Option<i64>,
     last_dts: Option<i64>,
+    /// The latest time at which a picture is shown, and when the last of them ends.
+    latest: i64,
     end: i64,
     drift: Drift,
     /// What following the camera's clock has moved the offset by since it was tied.
@@ -148,6 +150,7 @@ impl Timeline {
             last_src: None,
             last_src_pts: None,
             last_dts: None,
+            latest: 0,
             end: 0,
             drift: Drift::default(),
             followed: 0,
@@ -268,6 +271,7 @@ impl Timeline {
         let dts = dts.saturating_add(offset).max(floor);
         let pts = pts.saturating_add(offset).max(dts);
         self.last_dts = Some(dts);
+        self.latest = self.latest.max(pts);
         self.end = self.end.max(pts.saturating_add(duration));
         Some(Mapped {
             pts: unsigned(pts),
@@ -403,8 +407,10 @@ impl Timeline {
 
     /// Ties the source's time to ours where it is loose or has slipped; true when it was tied anew.
     fn tie(&mut self, arrival: i64, dts: i64, leap: bool) -> bool {
+        let mut ahead = false;
         if let Ok(offset) = self.offset {
             let late = arrival.saturating_sub(dts.saturating_add(offset));
+            ahead = self.pace == Pace::Live && late < -AHEAD;
             let slipped = match self.pace {
                 Pace::Live => !(-AHEAD..=LATE).contains(&late),
                 Pace::Paced => late > BEHIND || leap,
@@ -425,6 +431,8 @@ impl Timeline {
         // Where decoding begins: the first picture is shown when it arrives, later ones follow the last.
         let target = match (self.pace, loose) {
             (Pace::Free, _) | (Pace::Paced, Some(Loose::Loop)) => self.end,
+            // A clock that runs too fast would run away, were each picture given its length once more.
+            _ if ahead => arrival.max(self.latest),
             _ => arrival.max(self.end),
         };
         self.offset = Ok(target.saturating_sub(dts));

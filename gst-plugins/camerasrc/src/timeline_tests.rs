@@ -332,6 +332,23 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+#[test]
+fn a_clock_that_runs_fast_for_long_does_not_run_away() {
+    for step in [45, 371, 2000, 9000] {
+        let mut line = Timeline::new(Pace::Live);
+        line.declare_depth(Some(0));
+        let mut most = 0;
+        for n in 0..500 {
+            let arrival = 500 + n * 40;
+            let mapped = line
+                .video(picture(1_000_000 + n * step, arrival, n == 0))
+                .unwrap();
+            most = most.max(pts_ms(mapped) - arrival);
+        }
+        assert!(most <= 3_500, "{most} ms ahead with steps of {step} ms");
+    }
+}
+
 proptest! {
     #[test]
     fn output_never_goes_backwards(
