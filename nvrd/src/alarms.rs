@@ -151,6 +151,8 @@ mod tests {
     use nvr_base::SimulatedClock;
     use nvr_store::{EventFilter, PageRequest};
 
+    use nvr_base::Principal;
+
     use super::*;
 
     #[test]
@@ -168,7 +170,10 @@ mod tests {
         alarms.clear("storage_missing", "second");
         alarms.note("protected_deleted", "first");
         let page = PageRequest { page: 1, limit: 10 };
-        let events = store.events(&EventFilter::default(), page).unwrap().items;
+        let events = store
+            .events(Principal::system(), &EventFilter::default(), page)
+            .unwrap()
+            .items;
         let said = |subject: &str| {
             let found = events
                 .iter()

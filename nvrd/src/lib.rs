@@ -20,6 +20,7 @@ pub mod retention;
 pub mod exports;
 pub mod stills;
 pub mod timelapse;
+pub mod auth;
 pub mod api;
 #[cfg(test)]
 mod sample;

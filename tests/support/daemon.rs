@@ -234,13 +234,29 @@ impl Daemon {
     /// All recordings of a camera: `items` and `gaps`.
     pub fn recordings(&self, camera: &str) -> Value {
         self.get(&format!(
-            "/recordings/{camera}?start_unix=0&end_unix=4102444800"
+            "/recordings/{camera}?start_unix=0&end_unix=4102444800&limit=500"
         ))
     }
 
-    /// The closed segments of a camera, oldest first.
+    /// The closed segments of a camera, oldest first, however many.
     pub fn segments(&self, camera: &str) -> Vec<Value> {
-        self.recordings(camera)["items"].as_array().unwrap().clone()
+        let mut found: Vec<Value> = Vec::new();
+        let mut from = 0.0;
+        loop {
+            let part = self.get(&format!(
+                "/recordings/{camera}?start_unix={from:.6}&end_unix=4102444800&limit=500"
+            ));
+            for item in part["items"].as_array().unwrap() {
+                // What lies across the border comes twice.
+                if !found.iter().any(|known| known["id"] == item["id"]) {
+                    found.push(item.clone());
+                }
+            }
+            match part["next_start_unix"].as_f64() {
+                Some(next) => from = next,
+                None => return found,
+            }
+        }
     }
 
     /// All coverage of a camera that anything is known of, within a month.

@@ -4,12 +4,14 @@
 pub mod clock;
 pub mod error;
 pub mod logging;
+pub mod principal;
 pub mod secret;
 pub mod shutdown;
 pub mod slug;
 
 pub use clock::{Clock, RealClock, SimulatedClock};
 pub use error::{Error, ErrorKind, Result};
+pub use principal::Principal;
 pub use secret::Secret;
 pub use shutdown::Shutdown;
 pub use slug::Slug;

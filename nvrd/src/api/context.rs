@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::error::{ApiError, ApiResult};
 use super::health::LastCheck;
+use crate::auth::Auth;
 use crate::cameras::Cameras;
 use crate::evidence::Evidence;
 use crate::exports::Exports;
@@ -23,6 +24,8 @@ const TURN: Duration = Duration::from_secs(10);
 
 /// What the API needs of the daemon.
 pub struct ApiContext {
+    /// Says who asks.
+    pub(super) auth: Arc<Auth>,
     pub(super) cameras: Arc<Cameras>,
     pub(super) store: Store,
     pub(super) storage: Arc<Storage>,
@@ -55,7 +58,7 @@ impl std::fmt::Debug for ApiContext {
 
 /// Where a request may block; lanes keep slow work from holding up quick work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(crate) enum Lane {
     /// Reading the store.
     Read,
     /// Changing something: one at a time, so that no change is lost between reading and writing.
@@ -89,6 +92,7 @@ impl ApiContext {
             Arc::clone(&clock),
         );
         Self {
+            auth: Arc::new(Auth::open()),
             cameras,
             store,
             storage,
@@ -127,12 +131,10 @@ impl ApiContext {
     }
 
     /// Runs blocking work in a lane, off the threads that serve requests.
-    ///
-    /// A client that goes does not stop the work, and the work keeps its place in the lane.
-    pub(super) async fn run<T: Send + 'static>(
-        self: &Arc<Self>,
+    pub(super) async fn block<T: Send + 'static>(
+        &self,
         lane: Lane,
-        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> ApiResult<T> {
         let (permits, name) = match lane {
             Lane::Read => (&self.reads, "requests"),
@@ -146,9 +148,8 @@ impl ApiContext {
         let turn = turn
             .map_err(|_| ApiError::busy(format!("too many {name} at once: try again")))?
             .expect("nobody closes the lanes");
-        let this = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || {
-            let done = work(&this);
+            let done = work();
             drop(turn);
             done
         });

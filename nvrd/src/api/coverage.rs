@@ -1,14 +1,13 @@
 //! Coverage: every moment of a camera in a range, recorded or missing with one reason.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use nvr_base::{Error, Result, Slug};
 use nvr_store::{Ledger, Share, Stretch};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
-use super::context::{ApiContext, Lane};
+use super::access::{Caller, no_camera};
+use super::context::Lane;
 use super::error::{ApiError, ApiResult};
 use super::query::{Query, unix_us};
 use super::reply::Json;
@@ -102,8 +101,8 @@ impl CoverageQuery {
 }
 
 /// Which moments of a camera are recorded, and why the others are not.
-#[utoipa::path(get, path = "/api/v1/cameras/{name}/coverage", tag = "recordings", operation_id = "camera_coverage",
-    params(("name" = String, Path, description = "Name of the camera; one that was removed may be covered still."), CoverageQuery),
+#[utoipa::path(get, path = "/api/v1/cameras/{camera}/coverage", tag = "recordings", operation_id = "camera_coverage",
+    params(("camera" = String, Path, description = "Name of the camera; one that was removed may be covered still."), CoverageQuery),
     responses(
         (status = 200, body = Coverage, description = "All of the range that lies in the camera's lifetime."),
         (status = 400, body = super::error::ErrorBody, description = "A parameter is wrong."),
@@ -111,14 +110,14 @@ impl CoverageQuery {
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn get(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [name]: [String; 1],
     Query(query): Query<CoverageQuery>,
 ) -> ApiResult<Json<Coverage>> {
-    let (start, end) = query.range(context.clock.unix_us())?;
-    let coverage = context.run(Lane::Read, move |context| {
+    let (start, end) = query.range(caller.clock.unix_us())?;
+    let coverage = caller.run(Lane::Read, move |caller| {
         let camera: Slug = name.parse().map_err(|_| unknown(&name))?;
-        let (ledger, exists) = ledger_of(context, camera.as_str(), start, end)?;
+        let (ledger, exists) = ledger_of(caller, camera.as_str(), start, end)?;
         if ledger.first_us.is_none() && !exists {
             return Err(unknown(camera.as_str()));
         }
@@ -128,25 +127,25 @@ pub(super) async fn get(
 }
 
 /// The ledger of a camera, and whether there is such a camera.
-fn ledger_of(
-    context: &ApiContext,
-    camera: &str,
-    start_us: i64,
-    end_us: i64,
-) -> Result<(Ledger, bool)> {
-    let cameras = context.cameras.list()?;
+fn ledger_of(caller: &Caller, camera: &str, start_us: i64, end_us: i64) -> Result<(Ledger, bool)> {
+    let cameras = caller.cameras.list(caller.principal())?;
     let exists = cameras.iter().any(|view| view.input.name == camera);
     // Before the store is asked: what gets its row in between is found twice, which does no harm, and not never.
-    let live = context.live.camera(camera);
-    let (now, now_us) = (context.clock.monotonic(), context.clock.unix_us());
+    let live = caller.live.camera(camera);
+    let (now, now_us) = (caller.clock.monotonic(), caller.clock.unix_us());
     let until_us = exists.then(|| {
         live.as_ref()
             .map_or(now_us, |live| live.known_until(now, now_us))
     });
     let unlisted = live.map(|live| live.unlisted()).unwrap_or_default();
-    let ledger = context
-        .store
-        .ledger(camera, start_us..end_us, &unlisted, until_us, MAX_ROWS)?;
+    let ledger = caller.store.ledger(
+        caller.principal(),
+        camera,
+        start_us..end_us,
+        &unlisted,
+        until_us,
+        MAX_ROWS,
+    )?;
     Ok((ledger, exists))
 }
 
@@ -199,7 +198,5 @@ fn seconds(us: i64) -> f64 {
 }
 
 fn unknown(camera: &str) -> Error {
-    Error::not_found(format!(
-        "no camera is called {camera:?}, and nothing is known under that name"
-    ))
+    no_camera(camera)
 }

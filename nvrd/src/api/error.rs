@@ -28,8 +28,14 @@ pub(super) struct ErrorBody {
 pub(super) struct ApiError {
     status: StatusCode,
     detail: String,
-    header: Option<(HeaderName, HeaderValue)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
+
+/// A request that was turned away before its body was read.
+#[derive(Debug)]
+pub(super) struct Turned(pub(super) ApiError);
+
+impl warp::reject::Reject for Turned {}
 
 /// What handlers return.
 pub(super) type ApiResult<T> = Result<T, ApiError>;
@@ -40,7 +46,7 @@ impl ApiError {
         Self {
             status,
             detail: detail.into(),
-            header: None,
+            headers: Vec::new(),
         }
     }
 
@@ -73,7 +79,14 @@ impl ApiError {
     }
 
     fn with(mut self, name: HeaderName, value: &str) -> Self {
-        self.header = HeaderValue::from_str(value).ok().map(|value| (name, value));
+        let value = HeaderValue::from_str(value).ok();
+        self.headers.extend(value.map(|value| (name, value)));
+        self
+    }
+
+    /// The same failure with these headers.
+    pub(super) fn with_headers(mut self, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+        self.headers.extend(headers);
         self
     }
 }
@@ -113,7 +126,7 @@ impl IntoReply for ApiError {
             status_code: self.status.as_u16(),
         };
         let mut response = json(self.status, &body);
-        if let Some((name, value)) = self.header {
+        for (name, value) in self.headers {
             response.headers_mut().insert(name, value);
         }
         response
@@ -122,7 +135,9 @@ impl IntoReply for ApiError {
 
 /// What the filters themselves refuse, in the shape of everything else.
 pub(super) async fn recover(rejection: Rejection) -> Result<Response, Infallible> {
-    let error = if rejection.find::<PayloadTooLarge>().is_some() {
+    let error = if let Some(Turned(error)) = rejection.find() {
+        error.clone()
+    } else if rejection.find::<PayloadTooLarge>().is_some() {
         ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             format!("the body is larger than {MAX_BODY_BYTES} bytes"),

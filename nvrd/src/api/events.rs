@@ -1,13 +1,12 @@
 //! Events: a filtered list, one, its thumbnail, and its removal.
 
-use std::sync::Arc;
-
 use nvr_base::{Error, ErrorKind, Result};
 use nvr_store::{EventFilter, EventRow, EventState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::context::{ApiContext, Lane};
+use super::access::Caller;
+use super::context::Lane;
 use super::error::{ApiError, ApiResult};
 use super::file::Conditions;
 use super::query::{List, Query, number, page_request, unix_us};
@@ -135,14 +134,14 @@ impl EventQuery {
     (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
 ))]
 pub(super) async fn list(
-    context: Arc<ApiContext>,
+    caller: Caller,
     []: [String; 0],
     Query(query): Query<EventQuery>,
 ) -> ApiResult<Json<List<Event>>> {
     let page = page_request(query.page.as_deref(), query.limit.as_deref())?;
     let filter = query.filter()?;
-    let list = context.run(Lane::Read, move |context| {
-        let found = context.store.events(&filter, page)?;
+    let list = caller.run(Lane::Read, move |caller| {
+        let found = caller.store.events(caller.principal(), &filter, page)?;
         let items = found.items.into_iter().map(event_of).collect();
         Ok(List::new(items, found.total, page))
     });
@@ -157,13 +156,9 @@ pub(super) async fn list(
         (status = 404, body = super::error::ErrorBody, description = "There is no such event."),
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
-pub(super) async fn get(
-    context: Arc<ApiContext>,
-    [id]: [String; 1],
-    (): (),
-) -> ApiResult<Json<Event>> {
-    let event = context.run(Lane::Read, move |context| {
-        let row = context.store.event(&id)?;
+pub(super) async fn get(caller: Caller, [id]: [String; 1], (): ()) -> ApiResult<Json<Event>> {
+    let event = caller.run(Lane::Read, move |caller| {
+        let row = caller.store.event(caller.principal(), &id)?;
         Ok(event_of(row))
     });
     event.await.map(Json)
@@ -178,20 +173,16 @@ pub(super) async fn get(
         (status = 409, body = super::error::ErrorBody, description = "It still goes on."),
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
-pub(super) async fn delete(
-    context: Arc<ApiContext>,
-    [id]: [String; 1],
-    (): (),
-) -> ApiResult<NoContent> {
-    let done = context.run(Lane::Change, move |context| {
-        if context.store.event(&id)?.state == EventState::Open {
+pub(super) async fn delete(caller: Caller, [id]: [String; 1], (): ()) -> ApiResult<NoContent> {
+    let done = caller.run(Lane::Change, move |caller| {
+        if caller.store.event(caller.principal(), &id)?.state == EventState::Open {
             // The next thing the camera says about it would bring it back.
             return Err(Error::precondition(format!(
                 "event {id:?} still goes on: delete it when it is over"
             )));
         }
-        context.store.delete_event(&id)?;
-        remove_thumbnail(context, &id)
+        caller.store.delete_event(caller.principal(), &id)?;
+        remove_thumbnail(caller, &id)
     });
     done.await.map(|()| NoContent)
 }
@@ -206,30 +197,30 @@ pub(super) async fn delete(
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn thumbnail(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [id]: [String; 1],
     conditions: Conditions,
 ) -> ApiResult<Jpeg> {
-    let (event, kept) = context
-        .run(Lane::Read, move |context| {
-            let kept = context.stills.kept_of_event(&id)?;
-            Ok((context.store.event(&id)?, kept))
+    let (event, kept) = caller
+        .run(Lane::Read, move |caller| {
+            let kept = caller.stills.kept_of_event(&id)?;
+            Ok((caller.store.event(caller.principal(), &id)?, kept))
         })
         .await?;
     let jpeg = match kept {
         Some(jpeg) => jpeg,
         None => {
-            let make = move |context: &ApiContext| context.stills.thumbnail_of_event(&event);
-            context.run(Lane::Still, make).await?
+            let make = move |caller: &Caller| caller.stills.thumbnail_of_event(&event);
+            caller.run(Lane::Still, make).await?
         }
     };
     // An event that goes on may get a better picture.
     Ok(Jpeg::of_content(jpeg, &conditions))
 }
 
-fn remove_thumbnail(context: &ApiContext, id: &str) -> Result<()> {
-    context.stills.forget_event(id);
-    let Some(path) = context.storage.thumbnail(id) else {
+fn remove_thumbnail(caller: &Caller, id: &str) -> Result<()> {
+    caller.stills.forget_event(id);
+    let Some(path) = caller.storage.thumbnail(id) else {
         return Ok(());
     };
     match std::fs::remove_file(&path).map_err(|error| Error::io(&path, error)) {

@@ -1,13 +1,13 @@
 //! Evidence: the head of a camera's chain, to be kept where nobody who has the disk can change it.
 
-use std::sync::Arc;
-
 use nvr_base::Error;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::context::{ApiContext, Lane};
+use super::access::{Caller, no_camera};
+use super::context::Lane;
 use super::error::ApiResult;
+use super::recordings::is_known;
 use super::reply::Json;
 
 /// The last entry of a camera's chain.
@@ -36,13 +36,16 @@ pub(super) struct ChainHead {
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn head(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [camera]: [String; 1],
     (): (),
 ) -> ApiResult<Json<ChainHead>> {
-    let found = context.run(Lane::Read, move |context| {
-        let none = || Error::not_found(format!("there is no chain of a camera {camera:?}"));
-        let evidence = context.evidence.as_ref().ok_or_else(none)?;
+    let found = caller.run(Lane::Read, move |caller| {
+        let none = || match is_known(caller, &camera) {
+            Ok(true) => Error::not_found(format!("there is no chain of a camera {camera:?}")),
+            _ => no_camera(&camera),
+        };
+        let evidence = caller.evidence.as_ref().ok_or_else(none)?;
         // What is no name of a camera has no chain either.
         let head = match evidence.head(&camera) {
             Err(error) if error.kind() == nvr_base::ErrorKind::InvalidArgument => None,

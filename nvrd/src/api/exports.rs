@@ -1,13 +1,12 @@
 //! Exports: asking for a range as one file, seeing how far it is, and fetching it.
 
-use std::sync::Arc;
-
 use nvr_store::{ExportGap, ExportRow, ExportState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::access::Caller;
 use super::body::Body;
-use super::context::{ApiContext, Lane};
+use super::context::Lane;
 use super::error::{ApiError, ApiResult};
 use super::file::{Conditions, Served};
 use super::query::{List, PageQuery, Query};
@@ -100,7 +99,7 @@ pub(super) struct Missing {
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn create(
-    context: Arc<ApiContext>,
+    caller: Caller,
     []: [String; 0],
     Body(wish): Body<Wish>,
 ) -> ApiResult<Accepted<Export>> {
@@ -109,9 +108,10 @@ pub(super) async fn create(
         end_us: micros("end_unix", wish.end_unix)?,
         camera: wish.camera,
     };
-    let body = context.run(Lane::Change, move |context| {
-        let row = context.exports.request(&range, wish.name)?;
-        Ok(export_of(context, row))
+    let body = caller.run(Lane::Change, move |caller| {
+        caller.may_know(&range.camera)?;
+        let row = caller.exports.request(&range, wish.name)?;
+        Ok(export_of(caller, row))
     });
     let body = body.await?;
     Ok(Accepted {
@@ -127,17 +127,17 @@ pub(super) async fn create(
     (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
 ))]
 pub(super) async fn list(
-    context: Arc<ApiContext>,
+    caller: Caller,
     []: [String; 0],
     Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<List<Export>>> {
     let page = query.request()?;
-    let list = context.run(Lane::Read, move |context| {
-        let found = context.store.exports(page)?;
+    let list = caller.run(Lane::Read, move |caller| {
+        let found = caller.store.exports(caller.principal(), page)?;
         let items = found
             .items
             .into_iter()
-            .map(|row| export_of(context, row))
+            .map(|row| export_of(caller, row))
             .collect();
         Ok(List::new(items, found.total, page))
     });
@@ -152,14 +152,10 @@ pub(super) async fn list(
         (status = 404, body = super::error::ErrorBody, description = "There is no such export."),
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
-pub(super) async fn get(
-    context: Arc<ApiContext>,
-    [id]: [String; 1],
-    (): (),
-) -> ApiResult<Json<Export>> {
-    let export = context.run(Lane::Read, move |context| {
-        let row = context.store.export(&id)?;
-        Ok(export_of(context, row))
+pub(super) async fn get(caller: Caller, [id]: [String; 1], (): ()) -> ApiResult<Json<Export>> {
+    let export = caller.run(Lane::Read, move |caller| {
+        let row = caller.store.export(caller.principal(), &id)?;
+        Ok(export_of(caller, row))
     });
     export.await.map(Json)
 }
@@ -172,12 +168,11 @@ pub(super) async fn get(
         (status = 404, body = super::error::ErrorBody, description = "There is no such export."),
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
-pub(super) async fn delete(
-    context: Arc<ApiContext>,
-    [id]: [String; 1],
-    (): (),
-) -> ApiResult<NoContent> {
-    let done = context.run(Lane::Change, move |context| context.exports.delete(&id));
+pub(super) async fn delete(caller: Caller, [id]: [String; 1], (): ()) -> ApiResult<NoContent> {
+    let done = caller.run(Lane::Change, move |caller| {
+        caller.store.export(caller.principal(), &id)?;
+        caller.exports.delete(&id)
+    });
     done.await.map(|()| NoContent)
 }
 
@@ -197,13 +192,13 @@ pub(super) async fn delete(
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn file(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [id]: [String; 1],
     conditions: Conditions,
 ) -> ApiResult<Served> {
-    let found = context.run(Lane::Read, move |context| {
-        let row = context.store.export(&id)?;
-        Ok((context.exports.finished_file(&row)?, row))
+    let found = caller.run(Lane::Read, move |caller| {
+        let row = caller.store.export(caller.principal(), &id)?;
+        Ok((caller.exports.finished_file(&row)?, row))
     });
     let (path, row) = found.await?;
     let served = Served::open(&path, &row.id, &conditions).await?;
@@ -231,9 +226,9 @@ fn micros(field: &str, seconds: f64) -> ApiResult<i64> {
     }
 }
 
-fn export_of(context: &ApiContext, row: ExportRow) -> Export {
-    let progress = context.exports.progress(&row);
-    let expires_unix_us = context.exports.expires_us(&row);
+fn export_of(caller: &Caller, row: ExportRow) -> Export {
+    let progress = caller.exports.progress(&row);
+    let expires_unix_us = caller.exports.expires_us(&row);
     let done = row.state == ExportState::Done;
     Export {
         url: done.then(|| format!("/api/v1/exports/{}/file.mp4", row.id)),

@@ -11,16 +11,18 @@ use super::error::{ApiError, ApiResult};
 ///
 /// A name that someone lets point to 127.0.0.1 would otherwise make a foreign page same-origin with the API.
 /// `host` is `None` when it cannot be read, and holds `None` when there is none.
+/// Where users log in (`open` is false) a foreign name gains nothing, and the listener may have any name.
 pub(super) fn check(
     method: &Method,
     host: Option<&Option<Authority>>,
     origin: Option<&HeaderValue>,
+    open: bool,
 ) -> ApiResult<()> {
     let host = host
         .ok_or_else(|| ApiError::bad_request("Host: the header cannot be read"))?
         .as_ref();
     // Only HTTP/1.0 clients send none, and no browser is one.
-    if let Some(host) = host.filter(|host| !is_loopback(host.host())) {
+    if let Some(host) = host.filter(|host| open && !is_loopback(host.host())) {
         return Err(forbidden(format!(
             "Host: {host} is not this machine: use localhost, 127.0.0.1 or [::1]"
         )));
@@ -73,7 +75,7 @@ mod tests {
         let check_host = |host: &str, allowed: bool| {
             let host: Authority = host.parse().unwrap();
             assert_eq!(
-                check(&Method::GET, Some(&Some(host.clone())), None).is_ok(),
+                check(&Method::GET, Some(&Some(host.clone())), None, true).is_ok(),
                 allowed,
                 "{host}"
             );
@@ -99,8 +101,10 @@ mod tests {
         ] {
             check_host(bad, false);
         }
-        assert!(check(&Method::GET, Some(&None), None).is_ok());
-        assert!(check(&Method::GET, None, None).is_err());
+        assert!(check(&Method::GET, Some(&None), None, true).is_ok());
+        assert!(check(&Method::GET, None, None, true).is_err());
+        let host: Authority = "nvr.example:8000".parse().unwrap();
+        assert!(check(&Method::GET, Some(&Some(host)), None, false).is_ok());
     }
 
     #[test]
@@ -109,7 +113,7 @@ mod tests {
         let check_origin = |method: Method, origin: Option<&'static str>, allowed: bool| {
             let origin = origin.map(HeaderValue::from_static);
             assert_eq!(
-                check(&method, Some(&host), origin.as_ref()).is_ok(),
+                check(&method, Some(&host), origin.as_ref(), true).is_ok(),
                 allowed,
                 "{method} {origin:?}"
             );

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nvr_base::Result;
+use nvr_base::principal::Actor;
+use nvr_base::{Principal, Result};
 use nvr_media::CameraState;
 use nvr_store::{Health as StoreHealth, Share, Store};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::context::{ApiContext, Lane};
+use super::access::Caller;
+use super::context::Lane;
 use super::coverage::{DAY_US, MAX_ROWS};
 use super::error::ApiResult;
 use super::reply::Json;
@@ -150,43 +152,48 @@ pub(super) struct RtspAddress {
     (status = 200, body = Health, description = "How it is."),
     (status = "default", body = super::error::ErrorBody, description = "Any failure."),
 ))]
-pub(super) async fn get(
-    context: Arc<ApiContext>,
-    []: [String; 0],
-    (): (),
-) -> ApiResult<Json<Health>> {
-    check_database(&context).await;
-    let health = context.run(Lane::Read, |context| {
-        let views = context.cameras.list()?;
-        let cameras = counts(&views);
-        let recording: Vec<CameraRecording> = views
+pub(super) async fn get(caller: Caller, []: [String; 0], (): ()) -> ApiResult<Json<Health>> {
+    check_database(&caller).await;
+    let health = caller.run(Lane::Read, |caller| {
+        // Whether all is well is no secret; what is not well, and with which camera, is.
+        let mut views = caller.cameras.list(Principal::system())?;
+        let all = counts(&views);
+        let mut recording: Vec<CameraRecording> = views
             .iter()
-            .map(|view| recording_of(context, &view.input.name))
+            .map(|view| recording_of(caller, &view.input.name))
             .collect();
-        let abandoned = views.iter().filter_map(|view| view.status.as_ref());
-        let database = database(context);
-        let storage = space(context);
-        let well = cameras.degraded + cameras.backoff == 0
+        let mut database = database(caller);
+        let mut storage = space(caller);
+        let well = all.degraded + all.backoff == 0
             && storage.problems.is_empty()
             && recording.iter().all(|camera| camera.failure.is_none())
             && matches!(database.state, DatabaseState::Ok | DatabaseState::Checking);
+        let who = caller.principal();
+        views.retain(|view| who.sees(&view.input.name));
+        recording.retain(|camera| who.sees(&camera.camera));
+        if who.actor == Actor::Anonymous {
+            database.problems.clear();
+            storage.problems.clear();
+        }
+        let cameras = counts(&views);
+        let abandoned = views.iter().filter_map(|view| view.status.as_ref());
         Ok(Health {
             status: if well { Verdict::Ok } else { Verdict::Degraded },
-            version: context.version,
-            uptime_s: context
+            version: caller.version,
+            uptime_s: caller
                 .clock
                 .monotonic()
-                .saturating_sub(context.started)
+                .saturating_sub(caller.started)
                 .as_secs(),
             cameras,
             recording,
-            counters: context.live.counters().counts(),
+            counters: caller.live.counters().counts(),
             abandoned_pipelines: abandoned.map(|status| u64::from(status.abandoned)).sum(),
-            unknown_seconds: unknown_seconds(context),
+            unknown_seconds: unknown_seconds(caller),
             database,
             storage,
             rtsp: RtspAddress {
-                url: format!("rtsp://{}/", context.cameras.rtsp_address()),
+                url: format!("rtsp://{}/", caller.cameras.rtsp_address()),
             },
         })
     });
@@ -215,9 +222,9 @@ fn counts(views: &[CameraView]) -> CameraCounts {
 }
 
 /// As it is at this moment, not as it was when somebody last looked.
-fn recording_of(context: &ApiContext, camera: &str) -> CameraRecording {
-    let (now, now_us) = (context.clock.monotonic(), context.clock.unix_us());
-    let live = context.live.camera(camera);
+fn recording_of(caller: &Caller, camera: &str) -> CameraRecording {
+    let (now, now_us) = (caller.clock.monotonic(), caller.clock.unix_us());
+    let live = caller.live.camera(camera);
     let recording = live.as_ref().map(|live| live.recording(now));
     let failure = live.and_then(|live| live.problem(now, now_us));
     CameraRecording {
@@ -231,8 +238,8 @@ fn recording_of(context: &ApiContext, camera: &str) -> CameraRecording {
     }
 }
 
-fn unknown_seconds(context: &ApiContext) -> Option<f64> {
-    let last = context
+fn unknown_seconds(caller: &Caller) -> Option<f64> {
+    let last = caller
         .last_check
         .lock()
         .expect("no holder of this lock panics");
@@ -253,7 +260,14 @@ fn unknown_of_a_day(
         let until_us = here.as_ref().map(|here| here.known_until(now, now_us));
         let unlisted = here.map(|here| here.unlisted()).unwrap_or_default();
         let range = now_us.saturating_sub(DAY_US)..now_us;
-        let ledger = store.ledger(name, range, &unlisted, until_us, MAX_ROWS)?;
+        let ledger = store.ledger(
+            Principal::system(),
+            name,
+            range,
+            &unlisted,
+            until_us,
+            MAX_ROWS,
+        )?;
         let missing = Share::of(&ledger.tiles).missing_us;
         unknown_us += missing.get("unknown").copied().unwrap_or(0);
     }
@@ -261,27 +275,27 @@ fn unknown_of_a_day(
 }
 
 /// Has the database checked where the last check is old; waits a little for the outcome.
-async fn check_database(context: &Arc<ApiContext>) {
-    let rested = |check: &LastCheck| context.clock.monotonic() >= check.at + check.took * REST;
+async fn check_database(caller: &Caller) {
+    let rested = |check: &LastCheck| caller.clock.monotonic() >= check.at + check.took * REST;
     let old = {
-        let last = context
+        let last = caller
             .last_check
             .lock()
             .expect("no holder of this lock panics");
         last.as_ref().is_none_or(rested)
     };
     let Some(turn) = old
-        .then(|| Arc::clone(&context.checks).try_acquire_owned().ok())
+        .then(|| Arc::clone(&caller.checks).try_acquire_owned().ok())
         .flatten()
     else {
         return;
     };
-    // Not the whole context: a long check must not keep the cameras alive when the daemon stops.
+    // Not the whole caller: a long check must not keep the cameras alive when the daemon stops.
     let (store, clock, last, live) = (
-        context.store.clone(),
-        Arc::clone(&context.clock),
-        Arc::clone(&context.last_check),
-        Arc::clone(&context.live),
+        caller.store.clone(),
+        Arc::clone(&caller.clock),
+        Arc::clone(&caller.last_check),
+        Arc::clone(&caller.live),
     );
     let check = tokio::task::spawn_blocking(move || {
         let start = clock.monotonic();
@@ -306,8 +320,8 @@ async fn check_database(context: &Arc<ApiContext>) {
     }
 }
 
-fn database(context: &ApiContext) -> Database {
-    let last = context
+fn database(caller: &Caller) -> Database {
+    let last = caller
         .last_check
         .lock()
         .expect("no holder of this lock panics");
@@ -347,8 +361,8 @@ fn database(context: &ApiContext) -> Database {
     database
 }
 
-fn space(context: &ApiContext) -> Space {
-    let storage = &context.storage;
+fn space(caller: &Caller) -> Space {
+    let storage = &caller.storage;
     let in_use = storage.in_use();
     let room = in_use.and_then(|volume| volume.space());
     let mut problems: Vec<String> = storage
@@ -356,7 +370,7 @@ fn space(context: &ApiContext) -> Space {
         .iter()
         .filter_map(|volume| volume.condition().detail().map(str::to_owned))
         .collect();
-    if let Some((reason, _)) = context.retention.clock_doubt() {
+    if let Some((reason, _)) = caller.retention.clock_doubt() {
         problems.push(format!(
             "nothing is deleted by age: the clock is not trusted: {reason}"
         ));

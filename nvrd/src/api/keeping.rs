@@ -1,13 +1,12 @@
 //! What persons decide about recordings: to keep a range of time, to let it go, or to delete it.
 
-use std::sync::Arc;
-
 use nvr_base::{Error, Result, Slug};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::access::Caller;
 use super::body::Body;
-use super::context::{ApiContext, Lane};
+use super::context::Lane;
 use super::error::{ApiError, ApiResult};
 use super::query::{MAX_LIMIT, Query, unix_us};
 use super::recordings::{is_known, unknown};
@@ -45,7 +44,7 @@ pub(super) struct Protected {
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn protect(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [camera]: [String; 1],
     Body(request): Body<ProtectRequest>,
 ) -> ApiResult<Json<Protected>> {
@@ -54,12 +53,12 @@ pub(super) async fn protect(
         Some(&request.end_unix.to_string()),
     )?;
     let protected = request.protected;
-    let done = context.run(Lane::Change, move |context| {
+    let done = caller.run(Lane::Change, move |caller| {
         let camera: Slug = camera.parse().map_err(|_| unknown(&camera))?;
-        if !is_known(context, camera.as_str())? {
+        if !is_known(caller, camera.as_str())? {
             return Err(unknown(camera.as_str()));
         }
-        let store = &context.store;
+        let store = &caller.store;
         let segments = store.protect_segments(camera.as_str(), range.0, range.1, protected)?;
         Ok(Protected {
             segments,
@@ -104,7 +103,7 @@ pub(super) struct Deleted {
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn delete(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [camera]: [String; 1],
     Query(query): Query<DeleteQuery>,
 ) -> ApiResult<Json<Deleted>> {
@@ -118,25 +117,25 @@ pub(super) async fn delete(
             )));
         }
     };
-    let done = context.run(Lane::Change, move |context| {
+    let done = caller.run(Lane::Change, move |caller| {
         let camera: Slug = camera.parse().map_err(|_| unknown(&camera))?;
-        if !is_known(context, camera.as_str())? {
+        if !is_known(caller, camera.as_str())? {
             return Err(unknown(camera.as_str()));
         }
-        let done = delete_range(context, camera.as_str(), range, force);
-        context.storage.retention_bell.ring();
+        let done = delete_range(caller, camera.as_str(), range, force);
+        caller.storage.retention_bell.ring();
         done
     });
     done.await.map(Json)
 }
 
 fn delete_range(
-    context: &ApiContext,
+    caller: &Caller,
     camera: &str,
     (start, end): (i64, i64),
     force: bool,
 ) -> Result<Deleted> {
-    let store = &context.store;
+    let store = &caller.store;
     if !force && store.has_protected(camera, start, end)? {
         return Err(Error::precondition(format!(
             "camera {camera:?} has protected segments in this range: take the protection off, or say force=true"
@@ -145,7 +144,7 @@ fn delete_range(
     let (mut segments, mut bytes) = (0, 0);
     let mut from = start;
     loop {
-        let rows = store.segments(camera, from, end, MAX_LIMIT)?;
+        let rows = store.segments(caller.principal(), camera, from, end, MAX_LIMIT)?;
         let Some(last) = rows.last().map(|row| row.start_us) else {
             break;
         };

@@ -1,9 +1,10 @@
 //! The REST API under `/api/v1`: this file is the table of its routes and nothing else.
 //!
-//! Handlers know neither warp nor GStreamer nor Diesel: they take a context, what the path names and a typed
+//! Handlers know neither warp nor GStreamer nor Diesel: they take a caller, what the path names and a typed
 //! input, and return a value or an `ApiError`.
 
 mod route;
+mod access;
 mod guard;
 mod context;
 mod error;
@@ -35,6 +36,8 @@ use warp::Filter;
 use warp::http::Method;
 use warp::reply::Response;
 
+use crate::auth::Need;
+
 pub use context::ApiContext;
 pub use serve::{Limits, bind, serve, serve_with};
 
@@ -48,52 +51,52 @@ pub fn routes(
 #[rustfmt::skip]
 fn table(context: Arc<ApiContext>) -> route::Table {
     route::Table::new(context)
-        .on(Method::GET, "/api/v1/system/health", health::get)
-        .on(Method::GET, "/api/v1/cameras", cameras::list)
-        .on(Method::POST, "/api/v1/cameras", cameras::create)
-        .on(Method::POST, "/api/v1/cameras/test", cameras::test)
-        .on(Method::GET, "/api/v1/cameras/{name}", cameras::get)
-        .on(Method::PUT, "/api/v1/cameras/{name}", cameras::replace)
-        .on(Method::PATCH, "/api/v1/cameras/{name}", cameras::change)
-        .on(Method::DELETE, "/api/v1/cameras/{name}", cameras::delete)
-        .on(Method::POST, "/api/v1/cameras/{name}/start", cameras::start)
-        .on(Method::POST, "/api/v1/cameras/{name}/stop", cameras::stop)
-        .on(Method::POST, "/api/v1/cameras/{name}/test", cameras::test_saved)
-        .on(Method::POST, "/api/v1/cameras/{name}/trigger", trigger::post)
-        .on(Method::GET, "/api/v1/cameras/{name}/snapshot.jpg", snapshot::get)
-        .on(Method::GET, "/api/v1/cameras/{name}/coverage", coverage::get)
-        .on(Method::GET, "/api/v1/events", events::list)
-        .on(Method::GET, "/api/v1/events/{id}", events::get)
-        .on(Method::DELETE, "/api/v1/events/{id}", events::delete)
-        .on(Method::GET, "/api/v1/events/{id}/thumbnail", events::thumbnail)
-        .on(Method::GET, "/api/v1/events/{id}/sprite.jpg", stills::event_sprite)
-        .on(Method::GET, "/api/v1/events/{id}/sprite.json", stills::event_sprite_cells)
-        .on(Method::GET, "/api/v1/recordings/{camera}", recordings::list)
-        .on(Method::GET, "/api/v1/recordings/{camera}/frame.jpg", stills::frame)
-        .on(Method::GET, "/api/v1/recordings/{camera}/sprite.jpg", stills::sprite)
-        .on(Method::GET, "/api/v1/recordings/{camera}/sprite.json", stills::sprite_cells)
-        .on(Method::GET, "/api/v1/recordings/{camera}/{segment_id}/file.mp4", recordings::file)
-        .on(Method::GET, "/api/v1/recordings/{camera}/{segment_id}/thumbnail.jpg", stills::thumbnail)
-        .on(Method::GET, "/api/v1/evidence/{camera}", evidence::head)
-        .on(Method::DELETE, "/api/v1/recordings/{camera}", keeping::delete)
-        .on(Method::POST, "/api/v1/recordings/{camera}/protect", keeping::protect)
-        .on(Method::GET, "/api/v1/storage", storage::get)
-        .on(Method::GET, "/api/v1/storage/policy", storage::policy)
-        .on(Method::POST, "/api/v1/storage/plan", storage::plan)
-        .on(Method::POST, "/api/v1/storage/trust-clock", storage::trust_clock)
-        .on(Method::GET, "/api/v1/exports", exports::list)
-        .on(Method::POST, "/api/v1/exports", exports::create)
-        .on(Method::GET, "/api/v1/exports/{id}", exports::get)
-        .on(Method::DELETE, "/api/v1/exports/{id}", exports::delete)
-        .on(Method::GET, "/api/v1/exports/{id}/file.mp4", exports::file)
-        .on(Method::GET, "/api/v1/timelapses", timelapses::list)
-        .on(Method::POST, "/api/v1/timelapses", timelapses::create)
-        .on(Method::GET, "/api/v1/timelapses/{id}", timelapses::get)
-        .on(Method::DELETE, "/api/v1/timelapses/{id}", timelapses::delete)
-        .on(Method::GET, "/api/v1/timelapses/{id}/file.mp4", timelapses::file)
-        .on(Method::GET, "/openapi.json", openapi::document)
-        .on(Method::GET, "/docs", openapi::docs)
-        .on(Method::GET, "/docs/{file}", openapi::docs_file)
+        .on(Method::GET, "/api/v1/system/health", Need::Public, health::get)
+        .on(Method::GET, "/api/v1/cameras", Need::SeeCameras, cameras::list)
+        .on(Method::POST, "/api/v1/cameras", Need::Manage, cameras::create)
+        .on(Method::POST, "/api/v1/cameras/test", Need::Manage, cameras::test)
+        .on(Method::GET, "/api/v1/cameras/{camera}", Need::SeeCameras, cameras::get)
+        .on(Method::PUT, "/api/v1/cameras/{camera}", Need::Manage, cameras::replace)
+        .on(Method::PATCH, "/api/v1/cameras/{camera}", Need::Manage, cameras::change)
+        .on(Method::DELETE, "/api/v1/cameras/{camera}", Need::Manage, cameras::delete)
+        .on(Method::POST, "/api/v1/cameras/{camera}/start", Need::Operate, cameras::start)
+        .on(Method::POST, "/api/v1/cameras/{camera}/stop", Need::Operate, cameras::stop)
+        .on(Method::POST, "/api/v1/cameras/{camera}/test", Need::Operate, cameras::test_saved)
+        .on(Method::POST, "/api/v1/cameras/{camera}/trigger", Need::Operate, trigger::post)
+        .on(Method::GET, "/api/v1/cameras/{camera}/snapshot.jpg", Need::SeeCameras, snapshot::get)
+        .on(Method::GET, "/api/v1/cameras/{camera}/coverage", Need::SeeCameras, coverage::get)
+        .on(Method::GET, "/api/v1/events", Need::SeeEvents, events::list)
+        .on(Method::GET, "/api/v1/events/{id}", Need::SeeEvents, events::get)
+        .on(Method::DELETE, "/api/v1/events/{id}", Need::Operate, events::delete)
+        .on(Method::GET, "/api/v1/events/{id}/thumbnail", Need::SeeEvents, events::thumbnail)
+        .on(Method::GET, "/api/v1/events/{id}/sprite.jpg", Need::SeeEvents, stills::event_sprite)
+        .on(Method::GET, "/api/v1/events/{id}/sprite.json", Need::SeeEvents, stills::event_sprite_cells)
+        .on(Method::GET, "/api/v1/recordings/{camera}", Need::SeeEvents, recordings::list)
+        .on(Method::GET, "/api/v1/recordings/{camera}/frame.jpg", Need::SeeEvents, stills::frame)
+        .on(Method::GET, "/api/v1/recordings/{camera}/sprite.jpg", Need::SeeEvents, stills::sprite)
+        .on(Method::GET, "/api/v1/recordings/{camera}/sprite.json", Need::SeeEvents, stills::sprite_cells)
+        .on(Method::GET, "/api/v1/recordings/{camera}/{segment_id}/file.mp4", Need::SeeEvents, recordings::file)
+        .on(Method::GET, "/api/v1/recordings/{camera}/{segment_id}/thumbnail.jpg", Need::SeeEvents, stills::thumbnail)
+        .on(Method::GET, "/api/v1/evidence/{camera}", Need::SeeEvents, evidence::head)
+        .on(Method::DELETE, "/api/v1/recordings/{camera}", Need::Manage, keeping::delete)
+        .on(Method::POST, "/api/v1/recordings/{camera}/protect", Need::Operate, keeping::protect)
+        .on(Method::GET, "/api/v1/storage", Need::Manage, storage::get)
+        .on(Method::GET, "/api/v1/storage/policy", Need::Manage, storage::policy)
+        .on(Method::POST, "/api/v1/storage/plan", Need::Manage, storage::plan)
+        .on(Method::POST, "/api/v1/storage/trust-clock", Need::Manage, storage::trust_clock)
+        .on(Method::GET, "/api/v1/exports", Need::SeeEvents, exports::list)
+        .on(Method::POST, "/api/v1/exports", Need::Operate, exports::create)
+        .on(Method::GET, "/api/v1/exports/{id}", Need::SeeEvents, exports::get)
+        .on(Method::DELETE, "/api/v1/exports/{id}", Need::Operate, exports::delete)
+        .on(Method::GET, "/api/v1/exports/{id}/file.mp4", Need::SeeEvents, exports::file)
+        .on(Method::GET, "/api/v1/timelapses", Need::SeeEvents, timelapses::list)
+        .on(Method::POST, "/api/v1/timelapses", Need::Operate, timelapses::create)
+        .on(Method::GET, "/api/v1/timelapses/{id}", Need::SeeEvents, timelapses::get)
+        .on(Method::DELETE, "/api/v1/timelapses/{id}", Need::Operate, timelapses::delete)
+        .on(Method::GET, "/api/v1/timelapses/{id}/file.mp4", Need::SeeEvents, timelapses::file)
+        .on(Method::GET, "/openapi.json", Need::Public, openapi::document)
+        .on(Method::GET, "/docs", Need::Public, openapi::docs)
+        .on(Method::GET, "/docs/{file}", Need::Public, openapi::docs_file)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
 use utoipa::{Modify, OpenApi};
 
-use super::context::ApiContext;
+use super::access::Caller;
 use super::error::{ApiError, ApiResult, ErrorBody};
 use super::reply::{Content, Redirect};
 use super::{
@@ -136,7 +136,7 @@ pub(super) fn text() -> &'static str {
 #[utoipa::path(get, path = "/openapi.json", tag = "documentation", operation_id = "openapi", responses(
     (status = 200, body = serde_json::Value, content_type = "application/json", description = "The document."),
 ))]
-pub(super) async fn document(_: Arc<ApiContext>, []: [String; 0], (): ()) -> ApiResult<Content> {
+pub(super) async fn document(_: Caller, []: [String; 0], (): ()) -> ApiResult<Content> {
     Ok(Content {
         content_type: "application/json".to_owned(),
         cache: "no-cache",
@@ -148,7 +148,7 @@ pub(super) async fn document(_: Arc<ApiContext>, []: [String; 0], (): ()) -> Api
 #[utoipa::path(get, path = "/docs", tag = "documentation", operation_id = "docs", responses(
     (status = 307, description = "The first page."),
 ))]
-pub(super) async fn docs(_: Arc<ApiContext>, []: [String; 0], (): ()) -> ApiResult<Redirect> {
+pub(super) async fn docs(_: Caller, []: [String; 0], (): ()) -> ApiResult<Redirect> {
     Ok(Redirect("/docs/index.html"))
 }
 
@@ -159,11 +159,7 @@ pub(super) async fn docs(_: Arc<ApiContext>, []: [String; 0], (): ()) -> ApiResu
         (status = 200, body = String, content_type = "text/html", description = "The file."),
         (status = 404, body = ErrorBody, description = "There is no such file."),
     ))]
-pub(super) async fn docs_file(
-    _: Arc<ApiContext>,
-    [file]: [String; 1],
-    (): (),
-) -> ApiResult<Content> {
+pub(super) async fn docs_file(_: Caller, [file]: [String; 1], (): ()) -> ApiResult<Content> {
     // The pages would ask a server on the Internet about the document otherwise.
     let config = utoipa_swagger_ui::Config::from("/openapi.json").validator_url("none");
     let found = utoipa_swagger_ui::serve(&file, Arc::new(config)).map_err(|error| {

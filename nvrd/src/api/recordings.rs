@@ -1,13 +1,12 @@
 //! Recordings: which segments of a camera cover a time, what is missing in it, and the files themselves.
 
-use std::sync::Arc;
-
 use nvr_base::{Error, Result, Slug};
 use nvr_store::{GapRow, SegmentRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::context::{ApiContext, Lane};
+use super::access::{Caller, no_camera};
+use super::context::Lane;
 use super::error::ApiResult;
 use super::file::{Conditions, Served};
 use super::query::{MAX_LIMIT, Query, limit_of, range_of};
@@ -108,38 +107,40 @@ impl RecordingQuery {
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn list(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [camera]: [String; 1],
     Query(query): Query<RecordingQuery>,
 ) -> ApiResult<Json<Recordings>> {
-    let range = query.range(context.clock.unix_us())?;
+    let range = query.range(caller.clock.unix_us())?;
     let limit = limit_of(query.limit.as_deref())?;
-    let recordings = context.run(Lane::Read, move |context| {
+    let recordings = caller.run(Lane::Read, move |caller| {
         let camera: Slug = camera.parse().map_err(|_| unknown(&camera))?;
-        recordings_of(context, camera.as_str(), range, limit)
+        recordings_of(caller, camera.as_str(), range, limit)
     });
     recordings.await.map(Json)
 }
 
 fn recordings_of(
-    context: &ApiContext,
+    caller: &Caller,
     camera: &str,
     (start, end): (i64, i64),
     limit: u32,
 ) -> Result<Recordings> {
-    let store = &context.store;
-    let mut rows = store.segments(camera, start, end, limit)?;
-    if rows.is_empty() && !is_known(context, camera)? {
+    let store = &caller.store;
+    let mut rows = store.segments(caller.principal(), camera, start, end, limit)?;
+    if rows.is_empty() && !is_known(caller, camera)? {
         return Err(unknown(camera));
     }
     // Full: what follows begins where the last segment ends, if there is anything.
     let mut until = end;
     if let Some(last) = rows.last().filter(|_| rows.len() == limit as usize)
-        && !store.segments(camera, last.end_us, end, 1)?.is_empty()
+        && !store
+            .segments(caller.principal(), camera, last.end_us, end, 1)?
+            .is_empty()
     {
         until = last.end_us.clamp(start + 1, end);
     }
-    let gaps = store.gaps(camera, start, until, MAX_LIMIT)?;
+    let gaps = store.gaps(caller.principal(), camera, start, until, MAX_LIMIT)?;
     // So many gaps that they too are cut off: the answer stops before the last of them.
     if let Some(last) = gaps
         .last()
@@ -162,25 +163,23 @@ fn recordings_of(
 }
 
 /// Whether there is such a camera, or was, with something left of it.
-pub(super) fn is_known(context: &ApiContext, camera: &str) -> Result<bool> {
-    if context
+pub(super) fn is_known(caller: &Caller, camera: &str) -> Result<bool> {
+    if caller
         .cameras
-        .list()?
+        .list(caller.principal())?
         .iter()
         .any(|view| view.input.name == camera)
     {
         return Ok(true);
     }
-    Ok(!context
+    Ok(!caller
         .store
-        .segments(camera, i64::MIN, i64::MAX, 1)?
+        .segments(caller.principal(), camera, i64::MIN, i64::MAX, 1)?
         .is_empty())
 }
 
 pub(super) fn unknown(camera: &str) -> Error {
-    Error::not_found(format!(
-        "no camera is called {camera:?}, and nothing is recorded under that name"
-    ))
+    no_camera(camera)
 }
 
 /// The file of a segment, whole or a range of it.
@@ -199,13 +198,13 @@ pub(super) fn unknown(camera: &str) -> Error {
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn file(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [camera, id]: [String; 2],
     conditions: Conditions,
 ) -> ApiResult<Served> {
-    let found = context.run(Lane::Read, move |context| {
-        let row = segment_of_camera(context, &camera, &id)?;
-        let path = context.storage.segment_file(&row)?;
+    let found = caller.run(Lane::Read, move |caller| {
+        let row = segment_of_camera(caller, &camera, &id)?;
+        let path = caller.storage.segment_file(&row)?;
         Ok((path, row.blake3.unwrap_or(row.id)))
     });
     let (path, tag) = found.await?;
@@ -213,12 +212,8 @@ pub(super) async fn file(
 }
 
 /// The row of a segment of that very camera.
-pub(super) fn segment_of_camera(
-    context: &ApiContext,
-    camera: &str,
-    id: &str,
-) -> Result<SegmentRow> {
-    let row = context.store.segment(id)?;
+pub(super) fn segment_of_camera(caller: &Caller, camera: &str, id: &str) -> Result<SegmentRow> {
+    let row = caller.store.segment(caller.principal(), id)?;
     if row.camera == camera {
         return Ok(row);
     }

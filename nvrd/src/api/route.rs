@@ -12,10 +12,12 @@ use warp::http::{HeaderMap, Method, StatusCode};
 use warp::path::FullPath;
 use warp::reply::Response;
 
+use super::access::{Admitted, Caller, Peer, admit};
 use super::context::ApiContext;
-use super::error::{ApiError, ApiResult, recover};
+use super::error::{ApiError, ApiResult, Turned, recover};
 use super::guard;
 use super::reply::IntoReply;
+use crate::auth::Need;
 
 /// Something that a handler takes from the request besides the path.
 pub(super) trait Input: Sized + Send + 'static {
@@ -38,10 +40,13 @@ impl<A: Input, B: Input> Input for (A, B) {
     }
 }
 
-/// The routes, each with its method, its template and its handler.
+/// Method, template and need of a route.
+pub(crate) type Row = (Method, &'static str, Need);
+
+/// The routes, each with its method, its template, what it needs and its handler.
 pub(super) struct Table {
     context: Arc<ApiContext>,
-    rows: Vec<(Method, &'static str)>,
+    rows: Vec<Row>,
     routes: Vec<BoxedFilter<(Response,)>>,
 }
 
@@ -61,11 +66,12 @@ impl Table {
         mut self,
         method: Method,
         template: &'static str,
+        need: Need,
         handler: F,
     ) -> Self
     where
         I: Input,
-        F: Fn(Arc<ApiContext>, [String; N], I) -> T + Clone + Send + Sync + 'static,
+        F: Fn(Caller, [String; N], I) -> T + Clone + Send + Sync + 'static,
         T: Future<Output = ApiResult<R>> + Send + 'static,
         R: IntoReply + 'static,
     {
@@ -80,26 +86,51 @@ impl Table {
                         .flatten();
                     std::future::ready(found.ok_or_else(warp::reject::not_found))
                 });
-        let route = here
-            .and(I::extract())
-            .then(move |names: [String; N], input: ApiResult<I>| {
-                let (context, handler) = (Arc::clone(&context), handler.clone());
+        // Before the body is read: who may not ask sends it in vain.
+        let admitted = here
+            .and(warp::method())
+            .and(warp::header::headers_cloned())
+            .and(warp::ext::optional::<Peer>())
+            .and_then(
+                move |names: [String; N],
+                      method: Method,
+                      headers: HeaderMap,
+                      peer: Option<Peer>| {
+                    let context = Arc::clone(&context);
+                    async move {
+                        let camera = camera_at(template).map(|at| names[at].as_str());
+                        let peer = peer.map(|Peer(address)| address);
+                        match admit(&context, need, &method, &headers, peer, camera).await {
+                            Ok(admitted) => Ok((names, admitted)),
+                            Err(error) => Err(warp::reject::custom(Turned(error))),
+                        }
+                    }
+                },
+            )
+            .untuple_one();
+        let route = admitted.and(I::extract()).then(
+            move |names: [String; N], admitted: Admitted, input: ApiResult<I>| {
+                let handler = handler.clone();
                 async move {
                     let done = match input {
-                        Ok(input) => handler(context, names, input).await,
+                        Ok(input) => handler(admitted.caller, names, input).await,
                         Err(error) => Err(error),
                     };
-                    done.map_or_else(IntoReply::into_reply, IntoReply::into_reply)
+                    let mut response =
+                        done.map_or_else(IntoReply::into_reply, IntoReply::into_reply);
+                    response.headers_mut().extend(admitted.headers);
+                    response
                 }
-            });
-        self.rows.push((method, template));
+            },
+        );
+        self.rows.push((method, template, need));
         self.routes.push(route.boxed());
         self
     }
 
-    /// Method and template of each route.
+    /// What each route is.
     #[cfg(test)]
-    pub(super) fn rows(&self) -> &[(Method, &'static str)] {
+    pub(super) fn rows(&self) -> &[Row] {
         &self.rows
     }
 
@@ -111,7 +142,7 @@ impl Table {
     + Send
     + Sync
     + 'static {
-        let refused = refusals(self.rows.into());
+        let refused = refusals(Arc::clone(&self.context), self.rows.into());
         let all = self
             .routes
             .into_iter()
@@ -129,7 +160,7 @@ fn serves(wanted: &Method, got: &Method) -> bool {
 /// Answers what no route may see: hosts and origins of others, unknown paths, methods a path does not have, OPTIONS.
 ///
 /// To be rejected here means to go on to the routes, so nothing but its last step may reject.
-fn refusals(rows: Arc<[(Method, &'static str)]>) -> BoxedFilter<(Response,)> {
+fn refusals(context: Arc<ApiContext>, rows: Arc<[Row]>) -> BoxedFilter<(Response,)> {
     let readable = warp::host::optional().map(Some);
     let host = readable.or(warp::any().map(|| None)).unify();
     warp::method()
@@ -141,7 +172,12 @@ fn refusals(rows: Arc<[(Method, &'static str)]>) -> BoxedFilter<(Response,)> {
                   path: FullPath,
                   host: Option<Option<Authority>>,
                   headers: HeaderMap| {
-                let refused = match guard::check(&method, host.as_ref(), headers.get(ORIGIN)) {
+                let refused = match guard::check(
+                    &method,
+                    host.as_ref(),
+                    headers.get(ORIGIN),
+                    context.auth.is_open(),
+                ) {
                     Err(error) => Some(error.into_reply()),
                     Ok(()) => known(&rows, &method, path.as_str()),
                 };
@@ -152,11 +188,11 @@ fn refusals(rows: Arc<[(Method, &'static str)]>) -> BoxedFilter<(Response,)> {
 }
 
 /// The answer for a path or method that is not in the table, and for OPTIONS.
-fn known(rows: &[(Method, &'static str)], method: &Method, path: &str) -> Option<Response> {
+fn known(rows: &[Row], method: &Method, path: &str) -> Option<Response> {
     let here: Vec<&Method> = rows
         .iter()
-        .filter(|(_, template)| fits(template, path))
-        .map(|(method, _)| method)
+        .filter(|(_, template, _)| fits(template, path))
+        .map(|(method, _, _)| method)
         .collect();
     if here.is_empty() {
         return Some(ApiError::not_found("there is nothing at this path").into_reply());
@@ -229,6 +265,14 @@ fn arguments<const N: usize>(template: &str, path: &str) -> Option<[String; N]> 
         return None;
     }
     found.try_into().ok()
+}
+
+/// Which place of a template names a camera.
+fn camera_at(template: &str) -> Option<usize> {
+    template
+        .split('/')
+        .filter(|part| part.starts_with('{'))
+        .position(|part| part == "{camera}")
 }
 
 fn fits(template: &str, path: &str) -> bool {

@@ -1,11 +1,10 @@
 //! A picture of what a camera shows now.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::context::{ApiContext, Lane};
+use super::access::Caller;
+use super::context::Lane;
 use super::error::ApiResult;
 use super::query::{Query, whole};
 use super::reply::Content;
@@ -20,8 +19,8 @@ pub(super) struct SnapshotQuery {
 }
 
 /// A JPEG of now.
-#[utoipa::path(get, path = "/api/v1/cameras/{name}/snapshot.jpg", tag = "cameras", operation_id = "camera_snapshot",
-    params(("name" = String, Path, description = "Name of the camera."), SnapshotQuery),
+#[utoipa::path(get, path = "/api/v1/cameras/{camera}/snapshot.jpg", tag = "cameras", operation_id = "camera_snapshot",
+    params(("camera" = String, Path, description = "Name of the camera."), SnapshotQuery),
     responses(
         (status = 200, body = super::reply::Binary, content_type = "image/jpeg", description = "The picture."),
         (status = 404, body = super::error::ErrorBody, description = "There is no such camera."),
@@ -29,15 +28,15 @@ pub(super) struct SnapshotQuery {
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn get(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [name]: [String; 1],
     Query(query): Query<SnapshotQuery>,
 ) -> ApiResult<Content> {
     let width = whole("width", query.width.as_deref(), 16, 7680)?;
     let width = width.and_then(|width| i32::try_from(width).ok());
-    let jpeg = context
-        .run(Lane::Snapshot, move |context| {
-            context.cameras.snapshot(&name, width)
+    let jpeg = caller
+        .run(Lane::Snapshot, move |caller| {
+            caller.cameras.snapshot(&name, width)
         })
         .await?;
     Ok(Content {

@@ -1,7 +1,5 @@
 //! Pictures of what is recorded: one moment, a segment in small, a stretch of time on one sheet.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use nvr_base::{Error, ErrorKind, Result, Slug};
 use nvr_store::EventRow;
@@ -11,7 +9,8 @@ use warp::http::StatusCode;
 use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
 use warp::reply::Response;
 
-use super::context::{ApiContext, Lane};
+use super::access::Caller;
+use super::context::Lane;
 use super::error::{ApiError, ApiResult};
 use super::file::Conditions;
 use super::query::{Query, flag, range_of, unix_us, whole};
@@ -128,7 +127,7 @@ pub(super) struct FrameQuery {
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn frame(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [camera]: [String; 1],
     (Query(query), conditions): (Query<FrameQuery>, Conditions),
 ) -> ApiResult<Jpeg> {
@@ -139,10 +138,10 @@ pub(super) async fn frame(
         exact: flag("exact", query.exact.as_deref())?.unwrap_or(true),
         height: whole("height", query.height.as_deref(), 16, 4320)?,
     };
-    context
-        .run(Lane::Still, move |context| {
-            let source = context.stills.source(&camera, at_us);
-            let source = source.map_err(|error| of_camera(context, &camera, error))?;
+    caller
+        .run(Lane::Still, move |caller| {
+            let source = caller.stills.source(&camera, at_us);
+            let source = source.map_err(|error| of_camera(caller, &camera, error))?;
             let Instant { exact, height, .. } = wanted;
             let etag = source
                 .segment
@@ -156,7 +155,7 @@ pub(super) async fn frame(
             {
                 return Ok(known);
             }
-            let picture = context.stills.picture(&source, wanted)?;
+            let picture = caller.stills.picture(&source, wanted)?;
             let mut jpeg = Jpeg::new(etag, cache, picture.jpeg);
             jpeg.extra.push(("x-frame-unix", seconds(picture.unix_us)));
             if picture.damaged {
@@ -180,14 +179,14 @@ pub(super) async fn frame(
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn thumbnail(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [camera, id]: [String; 2],
     conditions: Conditions,
 ) -> ApiResult<Jpeg> {
-    let (row, kept) = context
-        .run(Lane::Read, move |context| {
-            let row = segment_of_camera(context, &camera, &id)?;
-            let kept = context.stills.kept_of_segment(&row);
+    let (row, kept) = caller
+        .run(Lane::Read, move |caller| {
+            let row = segment_of_camera(caller, &camera, &id)?;
+            let kept = caller.stills.kept_of_segment(&row);
             Ok((row, kept))
         })
         .await?;
@@ -198,12 +197,12 @@ pub(super) async fn thumbnail(
     let jpeg = match kept {
         Some(jpeg) => jpeg,
         None => {
-            let make = move |context: &ApiContext| match context.stills.kept_of_segment(&row) {
+            let make = move |caller: &Caller| match caller.stills.kept_of_segment(&row) {
                 // Somebody else made it while this request waited.
                 Some(jpeg) => Ok(jpeg),
-                None => context.stills.thumbnail_of_segment(&row),
+                None => caller.stills.thumbnail_of_segment(&row),
             };
-            context.run(Lane::Still, make).await?
+            caller.run(Lane::Still, make).await?
         }
     };
     Ok(Jpeg::new(Some(etag), FOREVER, jpeg))
@@ -316,14 +315,14 @@ pub(super) struct SpriteCell {
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn sprite(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [camera]: [String; 1],
     (Query(query), conditions): (Query<SpriteQuery>, Conditions),
 ) -> ApiResult<Jpeg> {
-    let request = query.request(context.clock.unix_us())?;
-    context
-        .run(Lane::Still, move |context| {
-            sheet(context, &camera, request, &conditions)
+    let request = query.request(caller.clock.unix_us())?;
+    caller
+        .run(Lane::Still, move |caller| {
+            sheet(caller, &camera, request, &conditions)
         })
         .await
 }
@@ -338,13 +337,13 @@ pub(super) async fn sprite(
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn sprite_cells(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [camera]: [String; 1],
     Query(query): Query<SpriteQuery>,
 ) -> ApiResult<Json<SpriteSheet>> {
-    let request = query.request(context.clock.unix_us())?;
-    let sprite = context.run(Lane::Read, move |context| {
-        let sprite = plan(context, &camera, request)?;
+    let request = query.request(caller.clock.unix_us())?;
+    let sprite = caller.run(Lane::Read, move |caller| {
+        let sprite = plan(caller, &camera, request)?;
         Ok(cells_of(camera, &sprite))
     });
     sprite.await.map(Json)
@@ -363,16 +362,16 @@ pub(super) async fn sprite_cells(
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn event_sprite(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [id]: [String; 1],
     (Query(query), conditions): (Query<SheetQuery>, Conditions),
 ) -> ApiResult<Jpeg> {
     let layout = query.request((0, 0))?;
-    context
-        .run(Lane::Still, move |context| {
-            let event = context.store.event(&id)?;
-            let request = stretch_of(context, &event, layout);
-            sheet(context, &event.camera, request, &conditions)
+    caller
+        .run(Lane::Still, move |caller| {
+            let event = caller.store.event(caller.principal(), &id)?;
+            let request = stretch_of(caller, &event, layout);
+            sheet(caller, &event.camera, request, &conditions)
         })
         .await
 }
@@ -387,22 +386,22 @@ pub(super) async fn event_sprite(
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn event_sprite_cells(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [id]: [String; 1],
     Query(query): Query<SheetQuery>,
 ) -> ApiResult<Json<SpriteSheet>> {
     let layout = query.request((0, 0))?;
-    let sprite = context.run(Lane::Read, move |context| {
-        let event = context.store.event(&id)?;
-        let sprite = plan(context, &event.camera, stretch_of(context, &event, layout))?;
+    let sprite = caller.run(Lane::Read, move |caller| {
+        let event = caller.store.event(caller.principal(), &id)?;
+        let sprite = plan(caller, &event.camera, stretch_of(caller, &event, layout))?;
         Ok(cells_of(event.camera, &sprite))
     });
     sprite.await.map(Json)
 }
 
 /// From the start of an event to its end, or to now while it goes on.
-fn stretch_of(context: &ApiContext, event: &EventRow, layout: SpriteRequest) -> SpriteRequest {
-    let end_us = event.end_us.unwrap_or_else(|| context.clock.unix_us());
+fn stretch_of(caller: &Caller, event: &EventRow, layout: SpriteRequest) -> SpriteRequest {
+    let end_us = event.end_us.unwrap_or_else(|| caller.clock.unix_us());
     SpriteRequest {
         start_us: event.start_us,
         end_us: end_us.max(event.start_us.saturating_add(SHORTEST_US)),
@@ -410,25 +409,25 @@ fn stretch_of(context: &ApiContext, event: &EventRow, layout: SpriteRequest) -> 
     }
 }
 
-fn plan(context: &ApiContext, camera: &str, request: SpriteRequest) -> Result<Sprite> {
-    let sprite = context.stills.sprite(camera, request);
-    sprite.map_err(|error| of_camera(context, camera, error))
+fn plan(caller: &Caller, camera: &str, request: SpriteRequest) -> Result<Sprite> {
+    let sprite = caller.stills.sprite(camera, request);
+    sprite.map_err(|error| of_camera(caller, camera, error))
 }
 
 fn sheet(
-    context: &ApiContext,
+    caller: &Caller,
     camera: &str,
     request: SpriteRequest,
     conditions: &Conditions,
 ) -> Result<Jpeg> {
-    let sprite = plan(context, camera, request)?;
+    let sprite = plan(caller, camera, request)?;
     // The pictures and their places are all that the sheet depends on.
     let content = blake3::hash(format!("{sprite:?}").as_bytes()).to_hex();
     let etag = format!("\"{}\"", &content[..32]);
     if let Some(known) = Jpeg::known(&etag, ASK, conditions) {
         return Ok(known);
     }
-    let (bytes, filled) = context.stills.sheet(&sprite)?;
+    let (bytes, filled) = caller.stills.sheet(&sprite)?;
     let times = sprite.cells.iter().zip(filled).map(|(cell, filled)| {
         let pick = cell.pick.as_ref().filter(|_| filled);
         pick.map_or_else(String::new, |pick| seconds(pick.unix_us))
@@ -466,13 +465,13 @@ fn cells_of(camera: String, sprite: &Sprite) -> SpriteSheet {
 }
 
 /// Says of a camera that there never was what is true of it, and not that a moment of it is missing.
-fn of_camera(context: &ApiContext, camera: &str, error: Error) -> Error {
+fn of_camera(caller: &Caller, camera: &str, error: Error) -> Error {
     if error.kind() != ErrorKind::NotFound {
         return error;
     }
     match camera
         .parse::<Slug>()
-        .is_ok_and(|_| is_known(context, camera).unwrap_or(true))
+        .is_ok_and(|_| is_known(caller, camera).unwrap_or(true))
     {
         true => error,
         false => unknown(camera),

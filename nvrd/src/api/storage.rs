@@ -1,17 +1,16 @@
 //! Storage: which folders there are and how they are, how long recordings last, and what a policy would delete.
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
-use std::sync::Arc;
-
 use nvr_base::Result;
 use nvr_store::PageRequest;
 use nvr_store::retention::{Deletion, Plan, Situation};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use utoipa::ToSchema;
 
+use super::access::Caller;
 use super::body::Body;
-use super::context::{ApiContext, Lane};
+use super::context::Lane;
 use super::error::{ApiError, ApiResult};
 use super::query::{List, MAX_LIMIT};
 use super::reply::Json;
@@ -215,12 +214,8 @@ pub(super) struct DeletionItem {
     (status = 200, body = StorageStatus, description = "How it is."),
     (status = "default", body = super::error::ErrorBody, description = "Any failure."),
 ))]
-pub(super) async fn get(
-    context: Arc<ApiContext>,
-    []: [String; 0],
-    (): (),
-) -> ApiResult<Json<StorageStatus>> {
-    context.run(Lane::Read, status).await.map(Json)
+pub(super) async fn get(caller: Caller, []: [String; 0], (): ()) -> ApiResult<Json<StorageStatus>> {
+    caller.run(Lane::Read, status).await.map(Json)
 }
 
 /// The policy of the configuration file, where it is changed.
@@ -229,11 +224,11 @@ pub(super) async fn get(
     (status = "default", body = super::error::ErrorBody, description = "Any failure."),
 ))]
 pub(super) async fn policy(
-    context: Arc<ApiContext>,
+    caller: Caller,
     []: [String; 0],
     (): (),
 ) -> ApiResult<Json<RetentionPolicy>> {
-    Ok(Json(told(context.retention.policy())))
+    Ok(Json(told(caller.retention.policy())))
 }
 
 /// What a policy would delete now, and how long what is recorded would last; nothing is deleted.
@@ -245,7 +240,7 @@ pub(super) async fn policy(
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn plan(
-    context: Arc<ApiContext>,
+    caller: Caller,
     []: [String; 0],
     Body(request): Body<PlanRequest>,
 ) -> ApiResult<Json<PlanAnswer>> {
@@ -265,10 +260,10 @@ pub(super) async fn plan(
         )));
     }
     let policy = match request.policy {
-        None => context.retention.policy().clone(),
-        Some(asked) => taken(asked, &context)?,
+        None => caller.retention.policy().clone(),
+        Some(asked) => taken(asked, &caller)?,
     };
-    let planned = context.run(Lane::Plan, move |context| planned(context, &policy, page));
+    let planned = caller.run(Lane::Plan, move |caller| planned(caller, &policy, page));
     planned.await.map(Json)
 }
 
@@ -278,19 +273,19 @@ pub(super) async fn plan(
     (status = "default", body = super::error::ErrorBody, description = "Any failure."),
 ))]
 pub(super) async fn trust_clock(
-    context: Arc<ApiContext>,
+    caller: Caller,
     []: [String; 0],
     (): (),
 ) -> ApiResult<Json<ClockItem>> {
-    let clock = context.run(Lane::Change, |context| {
-        context.retention.trust_clock()?;
-        Ok(clock(context))
+    let clock = caller.run(Lane::Change, |caller| {
+        caller.retention.trust_clock()?;
+        Ok(clock(caller))
     });
     clock.await.map(Json)
 }
 
-fn clock(context: &ApiContext) -> ClockItem {
-    let doubt = context.retention.clock_doubt();
+fn clock(caller: &Caller) -> ClockItem {
+    let doubt = caller.retention.clock_doubt();
     ClockItem {
         trusted: doubt.is_none(),
         since_unix_us: doubt.as_ref().map(|(_, since)| *since),
@@ -298,19 +293,19 @@ fn clock(context: &ApiContext) -> ClockItem {
     }
 }
 
-fn status(context: &ApiContext) -> Result<StorageStatus> {
+fn status(caller: &Caller) -> Result<StorageStatus> {
     // Under the policy as it is, of which the retention has done nearly all: what is left costs little.
     let mut none = |_: Deletion<'_>| ControlFlow::Break(());
-    let (situation, plan) = context
+    let (situation, plan) = caller
         .retention
-        .preview(context.retention.policy(), &mut none)?;
-    let held = context.store.held()?;
-    let pending = context.store.pending_garbage()?;
-    let in_use = context
+        .preview(caller.retention.policy(), &mut none)?;
+    let held = caller.store.held()?;
+    let pending = caller.store.pending_garbage()?;
+    let in_use = caller
         .storage
         .in_use()
         .map(|volume| volume.root().to_owned());
-    let storages = context.storage.volumes().iter().map(|volume| {
+    let storages = caller.storage.volumes().iter().map(|volume| {
         let id = volume.id();
         let own = held.iter().filter(|held| Some(held.storage.as_str()) == id);
         let outlook = plan
@@ -339,11 +334,11 @@ fn status(context: &ApiContext) -> Result<StorageStatus> {
             days_left: outlook.and_then(|outlook| outlook.days),
         }
     });
-    let counters = context.retention.counters();
+    let counters = caller.retention.counters();
     Ok(StorageStatus {
         storages: storages.collect(),
         cameras: cameras_of(&situation, &plan),
-        clock: clock(context),
+        clock: clock(caller),
         deleted: DeletedItem {
             files: counters.deleted_files,
             bytes: counters.deleted_bytes,
@@ -366,7 +361,7 @@ fn cameras_of(situation: &Situation, plan: &Plan) -> Vec<CameraItem> {
         .collect()
 }
 
-fn planned(context: &ApiContext, policy: &Policy, page: PageRequest) -> Result<PlanAnswer> {
+fn planned(caller: &Caller, policy: &Policy, page: PageRequest) -> Result<PlanAnswer> {
     let first = u64::from(page.page - 1) * u64::from(page.limit);
     let wanted = first..first.saturating_add(u64::from(page.limit)).min(MAX_LISTED);
     let (mut segments, mut bytes) = (0, 0);
@@ -404,7 +399,7 @@ fn planned(context: &ApiContext, policy: &Policy, page: PageRequest) -> Result<P
         bytes += item.bytes;
         ControlFlow::Continue(())
     };
-    let (situation, plan) = context.retention.preview(policy, &mut each)?;
+    let (situation, plan) = caller.retention.preview(policy, &mut each)?;
     let short = plan.places.iter().filter(|place| place.short_bytes > 0);
     Ok(PlanAnswer {
         segments,
@@ -417,7 +412,7 @@ fn planned(context: &ApiContext, policy: &Policy, page: PageRequest) -> Result<P
                 bytes: place.short_bytes,
             })
             .collect(),
-        clock: clock(context),
+        clock: clock(caller),
         list: List::new(items, segments.min(MAX_LISTED), page),
     })
 }
@@ -447,8 +442,8 @@ fn told(policy: &Policy) -> RetentionPolicy {
     }
 }
 
-fn taken(asked: RetentionPolicy, context: &ApiContext) -> ApiResult<Policy> {
-    let volumes = context.storage.volumes();
+fn taken(asked: RetentionPolicy, caller: &Caller) -> ApiResult<Policy> {
+    let volumes = caller.storage.volumes();
     let unknown = asked
         .storages
         .keys()

@@ -1,13 +1,12 @@
 //! Time-lapses: asking for a stretch of time as a short film, seeing how far it is, and fetching it.
 
-use std::sync::Arc;
-
 use nvr_store::{NewTimelapse, TimelapseRow, TimelapseState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::access::Caller;
 use super::body::Body;
-use super::context::{ApiContext, Lane};
+use super::context::Lane;
 use super::error::{ApiError, ApiResult};
 use super::file::{Conditions, Served};
 use super::query::{List, PageQuery, Query};
@@ -94,7 +93,7 @@ pub(super) struct Timelapse {
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn create(
-    context: Arc<ApiContext>,
+    caller: Caller,
     []: [String; 0],
     Body(new): Body<Wish>,
 ) -> ApiResult<Accepted<Timelapse>> {
@@ -106,10 +105,11 @@ pub(super) async fn create(
         height: new.height,
         camera: new.camera,
     };
-    let body = context
-        .run(Lane::Still, move |context| {
-            let row = context.timelapses.request(&wish)?;
-            Ok(timelapse_of(context, row))
+    let body = caller
+        .run(Lane::Still, move |caller| {
+            caller.may_know(&wish.camera)?;
+            let row = caller.timelapses.request(&wish)?;
+            Ok(timelapse_of(caller, row))
         })
         .await?;
     Ok(Accepted {
@@ -125,15 +125,15 @@ pub(super) async fn create(
     (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
 ))]
 pub(super) async fn list(
-    context: Arc<ApiContext>,
+    caller: Caller,
     []: [String; 0],
     Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<List<Timelapse>>> {
     let page = query.request()?;
-    let list = context.run(Lane::Read, move |context| {
-        let found = context.store.timelapses(page)?;
+    let list = caller.run(Lane::Read, move |caller| {
+        let found = caller.store.timelapses(caller.principal(), page)?;
         let items = found.items.into_iter();
-        let items = items.map(|row| timelapse_of(context, row)).collect();
+        let items = items.map(|row| timelapse_of(caller, row)).collect();
         Ok(List::new(items, found.total, page))
     });
     list.await.map(Json)
@@ -147,14 +147,10 @@ pub(super) async fn list(
         (status = 404, body = super::error::ErrorBody, description = "There is no such time-lapse."),
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
-pub(super) async fn get(
-    context: Arc<ApiContext>,
-    [id]: [String; 1],
-    (): (),
-) -> ApiResult<Json<Timelapse>> {
-    let found = context.run(Lane::Read, move |context| {
-        let row = context.store.timelapse(&id)?;
-        Ok(timelapse_of(context, row))
+pub(super) async fn get(caller: Caller, [id]: [String; 1], (): ()) -> ApiResult<Json<Timelapse>> {
+    let found = caller.run(Lane::Read, move |caller| {
+        let row = caller.store.timelapse(caller.principal(), &id)?;
+        Ok(timelapse_of(caller, row))
     });
     found.await.map(Json)
 }
@@ -167,12 +163,11 @@ pub(super) async fn get(
         (status = 404, body = super::error::ErrorBody, description = "There is no such time-lapse."),
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
-pub(super) async fn delete(
-    context: Arc<ApiContext>,
-    [id]: [String; 1],
-    (): (),
-) -> ApiResult<NoContent> {
-    let done = context.run(Lane::Change, move |context| context.timelapses.delete(&id));
+pub(super) async fn delete(caller: Caller, [id]: [String; 1], (): ()) -> ApiResult<NoContent> {
+    let done = caller.run(Lane::Change, move |caller| {
+        caller.store.timelapse(caller.principal(), &id)?;
+        caller.timelapses.delete(&id)
+    });
     done.await.map(|()| NoContent)
 }
 
@@ -192,13 +187,13 @@ pub(super) async fn delete(
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn file(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [id]: [String; 1],
     conditions: Conditions,
 ) -> ApiResult<Served> {
-    let found = context.run(Lane::Read, move |context| {
-        let row = context.store.timelapse(&id)?;
-        Ok((context.timelapses.file(&row)?, row.id))
+    let found = caller.run(Lane::Read, move |caller| {
+        let row = caller.store.timelapse(caller.principal(), &id)?;
+        Ok((caller.timelapses.file(&row)?, row.id))
     });
     let (path, id) = found.await?;
     Served::open(&path, &id, &conditions).await
@@ -215,8 +210,8 @@ fn micros(field: &str, seconds: f64) -> ApiResult<i64> {
     }
 }
 
-fn timelapse_of(context: &ApiContext, row: TimelapseRow) -> Timelapse {
-    let progress = context.timelapses.progress(&row);
+fn timelapse_of(caller: &Caller, row: TimelapseRow) -> Timelapse {
+    let progress = caller.timelapses.progress(&row);
     let done = row.state == TimelapseState::Done;
     Timelapse {
         url: done.then(|| format!("/api/v1/timelapses/{}/file.mp4", row.id)),

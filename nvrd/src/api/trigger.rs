@@ -1,12 +1,11 @@
 //! A person's wish that a camera be recorded now.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::access::Caller;
 use super::body::Body;
-use super::context::{ApiContext, Lane};
+use super::context::Lane;
 use super::error::{ApiError, ApiResult};
 use super::reply::Json;
 
@@ -38,9 +37,9 @@ pub(super) struct Triggered {
 /// Makes an event of the kind `manual`; a camera that records on events records it, with pre-roll and post-roll.
 ///
 /// Asked again while it lasts, the same event lasts until the later end.
-#[utoipa::path(post, path = "/api/v1/cameras/{name}/trigger", tag = "cameras", operation_id = "trigger_camera",
+#[utoipa::path(post, path = "/api/v1/cameras/{camera}/trigger", tag = "cameras", operation_id = "trigger_camera",
     request_body = Option<TriggerOptions>,
-    params(("name" = String, Path, description = "Name of the camera.")),
+    params(("camera" = String, Path, description = "Name of the camera.")),
     responses(
         (status = 200, body = Triggered, description = "The event."),
         (status = 400, body = super::error::ErrorBody, description = "A field is wrong."),
@@ -49,7 +48,7 @@ pub(super) struct Triggered {
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn post(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [name]: [String; 1],
     body: Option<Body<TriggerOptions>>,
 ) -> ApiResult<Json<Triggered>> {
@@ -60,8 +59,8 @@ pub(super) async fn post(
             "seconds: {seconds} is out of range: use 1 to {MAX_SECONDS}"
         )));
     }
-    let done = context.run(Lane::Change, move |context| {
-        context.cameras.trigger(&name, seconds)
+    let done = caller.run(Lane::Change, move |caller| {
+        caller.cameras.trigger(&name, seconds)
     });
     let done = done.await?;
     Ok(Json(Triggered {

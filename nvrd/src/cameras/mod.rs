@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nvr_base::{Clock, Error, Result, Slug};
+use nvr_base::{Clock, Error, Principal, Result, Slug};
 use nvr_contract::source::StreamRole;
 use nvr_media::description::Descriptions;
 use nvr_media::probe::{self, Probe, Stream};
@@ -168,14 +168,15 @@ impl Cameras {
         self.restream.address()
     }
 
-    /// All cameras, by name.
+    /// All cameras that the asker may know of, by name.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn list(&self) -> Result<Vec<CameraView>> {
+    pub fn list(&self, principal: &Principal) -> Result<Vec<CameraView>> {
         Ok(self
             .inputs()?
             .into_iter()
+            .filter(|(input, _)| principal.sees(&input.name))
             .map(|(input, origin)| self.view(input, origin))
             .collect())
     }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use nvr_base::{Clock, Error, Result, Slug};
+use nvr_base::{Clock, Error, Principal, Result, Slug};
 use nvr_store::{ExportRow, ExportState, NewExport, Store};
 
 pub use job::{Made, Workshop};
@@ -143,7 +143,7 @@ impl Exports {
         let young = parts.clock.unix_us() - range.end_us < worker::PATIENCE_US;
         let known = !parts
             .store
-            .segments(&range.camera, i64::MIN, i64::MAX, 1)?
+            .segments(Principal::system(), &range.camera, i64::MIN, i64::MAX, 1)?
             .is_empty();
         Ok(young && known && !range.is_settled(&parts.store)?)
     }

@@ -1,6 +1,6 @@
 //! Which recordings a range needs, what is missing in it, and whether it can be exported at all.
 
-use nvr_base::{Error, Result};
+use nvr_base::{Error, Principal, Result};
 use nvr_store::{ExportGap, MAX_LIMIT, SegmentRow, Store, Stretch};
 
 /// Segments of one export at most.
@@ -57,7 +57,13 @@ impl Range {
         let mut rows: Vec<SegmentRow> = Vec::new();
         let mut from = self.start_us;
         loop {
-            let found = store.segments(&self.camera, from, self.end_us, MAX_LIMIT)?;
+            let found = store.segments(
+                Principal::system(),
+                &self.camera,
+                from,
+                self.end_us,
+                MAX_LIMIT,
+            )?;
             let full = found.len() == MAX_LIMIT as usize;
             let known = rows.len();
             // A segment that reaches over the border of two answers comes twice.
@@ -103,7 +109,14 @@ impl Range {
         let mut from = self.start_us;
         while from < self.end_us && missing.len() < MAX_GAPS {
             let until = Some(self.end_us);
-            let part = store.ledger(&self.camera, from..self.end_us, &[], until, MAX_LIMIT)?;
+            let part = store.ledger(
+                Principal::system(),
+                &self.camera,
+                from..self.end_us,
+                &[],
+                until,
+                MAX_LIMIT,
+            )?;
             for tile in part.tiles {
                 if tile.start_us > covered_us {
                     missing.push(before_first(covered_us, tile.start_us));
@@ -140,10 +153,10 @@ impl Range {
     pub fn is_settled(&self, store: &Store) -> Result<bool> {
         let last_us = self.end_us - 1;
         Ok(!store
-            .segments(&self.camera, last_us, i64::MAX, 1)?
+            .segments(Principal::system(), &self.camera, last_us, i64::MAX, 1)?
             .is_empty()
             || !store
-                .gaps(&self.camera, last_us, self.end_us, 1)?
+                .gaps(Principal::system(), &self.camera, last_us, self.end_us, 1)?
                 .is_empty())
     }
 

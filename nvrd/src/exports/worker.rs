@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nvr_base::{Error, ErrorKind, Result};
+use nvr_base::{Error, ErrorKind, Principal, Result};
 use nvr_store::{ExportOutcome, ExportRow, ExportState};
 
 use super::job::{Workshop, part_of, remove};
@@ -208,7 +208,7 @@ impl Exports {
     }
 
     fn is_done(&self, id: &str) -> Result<bool> {
-        match self.inner.parts.store.export(id) {
+        match self.inner.parts.store.export(Principal::system(), id) {
             Ok(row) => Ok(row.state == ExportState::Done),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::mpsc::channel;
 
-use nvr_base::{RealClock, SimulatedClock};
+use nvr_base::{Principal, RealClock, SimulatedClock};
 use nvr_contract::event;
 use nvr_contract::segment::{FragmentWritten, Gap, GapReason, SegmentClosed, SegmentOpened};
 use nvr_media::{CameraState, CameraStatus, What};
@@ -104,20 +104,27 @@ fn notices_become_rows_and_only_what_is_committed_is_published() {
     ingest.run(&inbox);
 
     let page = PageRequest { page: 1, limit: 10 };
-    let events = store.events(&EventFilter::default(), page).unwrap().items;
+    let events = store
+        .events(Principal::system(), &EventFilter::default(), page)
+        .unwrap()
+        .items;
     assert_eq!(events.len(), 1);
     assert_eq!(
         (events[0].state, events[0].end_us, events[0].frames),
         (EventState::Closed, Some(12 * S), 9)
     );
-    let segments = store.segments("cam", 0, 100 * S, 10).unwrap();
+    let segments = store
+        .segments(Principal::system(), "cam", 0, 100 * S, 10)
+        .unwrap();
     let paths: Vec<&str> = segments.iter().map(|row| row.path.as_str()).collect();
     assert_eq!(
         paths,
         ["cam/2024-01-01/a.mp4"],
         "what lies elsewhere is not listed"
     );
-    let gaps = store.gaps("cam", 0, 100 * S, 10).unwrap();
+    let gaps = store
+        .gaps(Principal::system(), "cam", 0, 100 * S, 10)
+        .unwrap();
     let spans: Vec<_> = gaps.iter().map(|gap| (gap.start_us, gap.end_us)).collect();
     assert_eq!(
         spans,
@@ -206,7 +213,10 @@ impl World {
     }
 
     fn rows(&self) -> Vec<(i64, Option<i64>, String)> {
-        let gaps = self.store.gaps("cam", i64::MIN, i64::MAX, 100).unwrap();
+        let gaps = self
+            .store
+            .gaps(Principal::system(), "cam", i64::MIN, i64::MAX, 100)
+            .unwrap();
         gaps.into_iter()
             .map(|gap| (gap.start_us / S, gap.end_us.map(|end| end / S), gap.reason))
             .collect()
@@ -276,7 +286,10 @@ fn rows_that_are_left_out_are_found_again_and_nothing_comes_twice() {
 
     backlog.close();
     world.writer().run(&backlog);
-    let rows = world.store.segments("cam", 0, i64::MAX, 100).unwrap();
+    let rows = world
+        .store
+        .segments(Principal::system(), "cam", 0, i64::MAX, 100)
+        .unwrap();
     let told = said.iter().filter_map(|what| match what {
         What::SegmentClosed(closed) => Some((
             closed.location.clone(),
@@ -311,14 +324,18 @@ fn rows_that_are_left_out_are_found_again_and_nothing_comes_twice() {
     let page = PageRequest { page: 1, limit: 10 };
     let events = world
         .store
-        .events(&EventFilter::default(), page)
+        .events(Principal::system(), &EventFilter::default(), page)
         .unwrap()
         .items;
     assert_eq!((events.len(), events[0].frames), (1, 9));
     // Once more, and nothing is double.
     world.say(said);
     assert_eq!(
-        world.store.segments("cam", 0, i64::MAX, 100).unwrap().len(),
+        world
+            .store
+            .segments(Principal::system(), "cam", 0, i64::MAX, 100)
+            .unwrap()
+            .len(),
         files
     );
 }
@@ -376,7 +393,7 @@ fn every_moment_between_two_files_gets_its_reason_at_once() {
         assert_eq!(rows, expect);
         let ledger = world
             .store
-            .ledger("cam", 10 * S..60 * S, &[], None, 100)
+            .ledger(Principal::system(), "cam", 10 * S..60 * S, &[], None, 100)
             .unwrap();
         let mut at = 10 * S;
         for tile in &ledger.tiles {
@@ -460,7 +477,7 @@ fn a_camera_that_does_not_record_is_an_event_until_it_does() {
     let page = PageRequest { page: 1, limit: 10 };
     let mut events = world
         .store
-        .events(&EventFilter::default(), page)
+        .events(Principal::system(), &EventFilter::default(), page)
         .unwrap()
         .items;
     events.reverse();

@@ -3,7 +3,7 @@
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
-use nvr_base::{Error, Result};
+use nvr_base::{Error, Principal, Result};
 use nvr_mp4::inspect::{self, InspectError, Inspected};
 use nvr_store::{FileRow, SegmentRow, Store};
 
@@ -232,7 +232,7 @@ impl Walk<'_> {
         file: &Path,
         content: Option<Content>,
     ) -> Result<()> {
-        let listed = match self.check.store.segment(&row.id) {
+        let listed = match self.check.store.segment(Principal::system(), &row.id) {
             Ok(listed) => listed,
             Err(error) if error.kind() == nvr_base::ErrorKind::DataLoss => {
                 // A row that cannot be read is made anew from the file.
@@ -321,7 +321,7 @@ impl Walk<'_> {
         let length = std::fs::metadata(file)
             .map_err(|error| unreadable(file, error))?
             .len();
-        let listed = self.check.store.segment(&row.id).ok();
+        let listed = self.check.store.segment(Principal::system(), &row.id).ok();
         let was = |listed: &SegmentRow| listed.blake3.clone();
         let same = match &content {
             // The chain was written when the file was whole.

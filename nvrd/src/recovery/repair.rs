@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nvr_base::{Error, Result};
+use nvr_base::{Error, Principal, Result};
 use nvr_mp4::inspect;
 use nvr_store::SegmentRow;
 
@@ -66,7 +66,7 @@ impl Walk<'_> {
         for ids in ids.chunks(ENTRIES) {
             let mut rows = Vec::with_capacity(ids.len());
             for id in ids {
-                let mut row = self.check.store.segment(id)?;
+                let mut row = self.check.store.segment(Principal::system(), id)?;
                 if row.blake3.is_none() {
                     let file = self.check.storage.segment_file(&row)?;
                     let hash = inspect::hash(&file).map_err(|error| Error::io(&file, error))?;
@@ -121,7 +121,7 @@ impl Walk<'_> {
         let store = self.check.store;
         if let Some(id) = row {
             // A row that cannot be read has no entry that could be named.
-            if let (true, Ok(lost)) = (has_entry, store.segment(id)) {
+            if let (true, Ok(lost)) = (has_entry, store.segment(Principal::system(), id)) {
                 evidence.lost(&[lost], why)?;
             }
             return store.lose_segment(id, DAMAGED, why);

@@ -7,7 +7,7 @@ mod figures;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nvr_base::{Clock, SimulatedClock};
+use nvr_base::{Clock, Principal, SimulatedClock};
 use nvr_mp4::fmp4::{self, Entry, IndexEntry, Run, VIDEO_TIMESCALE};
 use nvr_mp4::inspect;
 use nvr_mp4::track::{VideoCodec, VideoTrack};
@@ -189,7 +189,7 @@ impl World {
     fn rows(&self) -> Vec<SegmentRow> {
         self.open()
             .store
-            .segments("front", i64::MIN, i64::MAX, 500)
+            .segments(Principal::system(), "front", i64::MIN, i64::MAX, 500)
             .unwrap()
     }
 
@@ -304,7 +304,7 @@ fn cases() -> Vec<Case> {
 impl World {
     fn rows_of(&self, open: &Open) -> Vec<SegmentRow> {
         open.store
-            .segments("front", i64::MIN, i64::MAX, 500)
+            .segments(Principal::system(), "front", i64::MIN, i64::MAX, 500)
             .unwrap()
     }
 }
@@ -368,7 +368,10 @@ fn a_damaged_segment_leaves_a_gap_with_its_reason() {
     std::fs::remove_file(world.file(1)).unwrap();
     world.check(Level::Names, true);
     let open = world.open();
-    let gaps = open.store.gaps("front", i64::MIN, i64::MAX, 10).unwrap();
+    let gaps = open
+        .store
+        .gaps(Principal::system(), "front", i64::MIN, i64::MAX, 10)
+        .unwrap();
     let said: Vec<_> = gaps
         .iter()
         .map(|gap| (gap.reason.as_str(), gap.start_us, gap.end_us))

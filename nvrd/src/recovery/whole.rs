@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use nvr_base::Result;
+use nvr_base::{Principal, Result};
 use nvr_store::{MAX_LIMIT, Stretch};
 
 use super::judge::{SEAM_US, key_of};
@@ -34,10 +34,14 @@ impl Walk<'_> {
         let mut from = Some(i64::MIN);
         for _ in 0..MAX_PAGES {
             let Some(start) = from else { break };
-            let ledger =
-                self.check
-                    .store
-                    .ledger(&self.camera, start..i64::MAX, &[], None, MAX_LIMIT)?;
+            let ledger = self.check.store.ledger(
+                Principal::system(),
+                &self.camera,
+                start..i64::MAX,
+                &[],
+                None,
+                MAX_LIMIT,
+            )?;
             for tile in &ledger.tiles {
                 if matches!(&tile.what, Stretch::Missing { reason, .. } if reason == "unknown") {
                     stretches += 1;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use nvr_base::{Error, SimulatedClock};
+use nvr_base::{Error, Principal, SimulatedClock};
 use nvr_store::SegmentRow;
 use tokio::sync::broadcast;
 
@@ -103,7 +103,10 @@ impl World {
 
     /// The segments that have a row, and those that have a file.
     fn left(&self) -> (String, String) {
-        let rows = self.store.segments("cam", 0, i64::MAX, 100).unwrap();
+        let rows = self
+            .store
+            .segments(Principal::system(), "cam", 0, i64::MAX, 100)
+            .unwrap();
         let files = (0..10).filter(|number| self.file(*number).exists());
         (
             rows.iter().map(|row| row.id.as_str()).collect(),
@@ -142,7 +145,10 @@ fn what_is_too_much_goes_with_its_file_its_folder_and_a_word_to_the_chain() {
         "an empty day goes"
     );
     assert!(world.store.pending_garbage().unwrap().is_empty());
-    let gaps = world.store.gaps("cam", 0, i64::MAX, 100).unwrap();
+    let gaps = world
+        .store
+        .gaps(Principal::system(), "cam", 0, i64::MAX, 100)
+        .unwrap();
     assert_eq!(gaps.len(), 2, "{gaps:?}");
     assert_eq!(world.retention.counters().deleted_files, 3);
     world.round().unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use nvr_base::{Error, ErrorKind, Result, Slug};
+use nvr_base::{Error, ErrorKind, Principal, Result, Slug};
 use nvr_media::stills::Recording;
 use nvr_store::SegmentRow;
 
@@ -160,14 +160,21 @@ impl Stills {
     fn missing(&self, camera: &Slug, unix_us: i64) -> Result<Error> {
         let name = camera.as_str();
         let now_us = self.clock.unix_us();
-        let gaps = self
-            .store
-            .gaps(name, unix_us, unix_us.saturating_add(1), 1)?;
+        let gaps = self.store.gaps(
+            Principal::system(),
+            name,
+            unix_us,
+            unix_us.saturating_add(1),
+            1,
+        )?;
         let mut before = self
             .store
             .segment_before(name, unix_us)?
             .map(|row| row.end_us);
-        let after = self.store.segments(name, unix_us, i64::MAX, 1)?.pop();
+        let after = self
+            .store
+            .segments(Principal::system(), name, unix_us, i64::MAX, 1)?
+            .pop();
         let mut after = after.map(|row| row.start_us);
         let open = self.open_source(camera)?;
         match &open {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use nvr_base::SimulatedClock;
+use nvr_base::{Principal, SimulatedClock};
 use nvr_store::{EventFilter, PageRequest};
 use tokio::sync::broadcast;
 
@@ -86,7 +86,13 @@ impl World {
             ..EventFilter::default()
         };
         let page = PageRequest { page: 1, limit: 1 };
-        usize::try_from(self.store.events(&filter, page).unwrap().total).unwrap()
+        usize::try_from(
+            self.store
+                .events(Principal::system(), &filter, page)
+                .unwrap()
+                .total,
+        )
+        .unwrap()
     }
 }
 

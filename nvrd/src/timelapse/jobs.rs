@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nvr_base::{Clock, Error, Result};
+use nvr_base::{Clock, Error, Principal, Result};
 use nvr_store::{NewTimelapse, Store, TimelapseFilm, TimelapseRow, TimelapseState};
 
 use super::{Made, Plan, beside};
@@ -339,7 +339,7 @@ impl Shared {
             let done = ending == "mp4"
                 && self
                     .store
-                    .timelapse(id)
+                    .timelapse(Principal::system(), id)
                     .is_ok_and(|row| row.state == TimelapseState::Done);
             if ours && !done {
                 remove(&path)?;

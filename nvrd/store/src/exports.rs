@@ -1,7 +1,9 @@
 //! Exports: ranges of a camera's time as one file each, from the wish to the finished file and its end.
 
 use diesel::prelude::*;
-use nvr_base::{Error, Result};
+use diesel::sqlite::Sqlite;
+use nvr_base::principal::CameraAccess;
+use nvr_base::{Error, Principal, Result};
 
 use crate::conn::{Conn, Store};
 use crate::page::{MAX_LIMIT, Page, PageRequest};
@@ -170,26 +172,29 @@ impl Store {
     /// The export with that id.
     ///
     /// # Errors
-    /// `NotFound` if there is none.
-    pub fn export(&self, id: &str) -> Result<ExportRow> {
-        self.read(|conn| find(conn, id)?.ok_or_else(|| unknown(id).into()))?
-            .into_row()
+    /// `NotFound` if there is none that the asker may know of.
+    pub fn export(&self, principal: &Principal, id: &str) -> Result<ExportRow> {
+        self.read(|conn| {
+            let found = find(conn, id)?.filter(|row| principal.sees(&row.camera));
+            found.ok_or_else(|| unknown(id).into())
+        })?
+        .into_row()
     }
 
-    /// A page of all exports, the newest first.
+    /// A page of the exports that the asker may know of, the newest first.
     ///
     /// # Errors
     /// `InvalidArgument` for a page that cannot be.
-    pub fn exports(&self, page: PageRequest) -> Result<Page<ExportRow>> {
+    pub fn exports(&self, principal: &Principal, page: PageRequest) -> Result<Page<ExportRow>> {
         let (limit, offset) = page.window()?;
         let (records, total) = self.read(|conn| {
-            let records: Vec<Record> = exports::table
+            let records: Vec<Record> = visible(principal)
                 .order(exports::id.desc())
                 .limit(limit)
                 .offset(offset)
                 .select(Record::as_select())
                 .load(conn)?;
-            let total: i64 = exports::table.count().get_result(conn)?;
+            let total: i64 = visible(principal).count().get_result(conn)?;
             Ok((records, total))
         })?;
         Ok(Page {
@@ -390,6 +395,14 @@ fn find(conn: &mut Conn, id: &str) -> QueryResult<Option<Record>> {
         .select(Record::as_select())
         .first(conn)
         .optional()
+}
+
+fn visible(principal: &Principal) -> exports::BoxedQuery<'_, Sqlite> {
+    let all = exports::table.into_boxed();
+    match &principal.cameras {
+        CameraAccess::All => all,
+        CameraAccess::Only(names) => all.filter(exports::camera.eq_any(names)),
+    }
 }
 
 fn unknown(id: &str) -> Error {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
-use nvr_base::{Error, Result};
+use nvr_base::{Error, Principal, Result};
 
 use crate::conn::{Conn, Store};
 use crate::failure::{Failure, from_query};
@@ -194,7 +194,7 @@ impl Store {
     /// # Errors
     /// `NotFound` if there is none.
     pub fn lose_segment(&self, id: &str, reason: &str, detail: &str) -> Result<()> {
-        let lost = self.segment(id)?;
+        let lost = self.segment(Principal::system(), id)?;
         let gap = GapRow {
             id: self.new_id(),
             camera: lost.camera,

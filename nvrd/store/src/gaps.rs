@@ -3,7 +3,7 @@
 mod settle;
 
 use diesel::prelude::*;
-use nvr_base::{Error, Result};
+use nvr_base::{Error, Principal, Result};
 
 use crate::conn::{Conn, Store};
 use crate::page::checked_limit;
@@ -96,18 +96,23 @@ impl Store {
         })
     }
 
-    /// The gaps of a camera with a moment in `start_us..end_us`, in the order of time, the first `limit` of them.
+    /// The gaps of a camera with a moment in `start_us..end_us`, in the order of time, the first `limit` of them;
+    /// none of a camera that the asker may not know of.
     ///
     /// # Errors
     /// `InvalidArgument` for a limit out of range.
     pub fn gaps(
         &self,
+        principal: &Principal,
         camera: &str,
         start_us: i64,
         end_us: i64,
         limit: u32,
     ) -> Result<Vec<GapRow>> {
         let limit = checked_limit(limit)?;
+        if !principal.sees(camera) {
+            return Ok(Vec::new());
+        }
         self.read(|conn| {
             Ok(gaps::table
                 .filter(gaps::camera.eq(camera))

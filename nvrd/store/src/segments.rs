@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 use diesel::dsl::{count_star, max, min, sql};
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
-use nvr_base::{Error, Result};
+use nvr_base::{Error, Principal, Result};
 
 use crate::conn::{Conn, Store};
 use crate::failure::Failure;
@@ -75,18 +75,23 @@ impl Store {
         self.write(|conn| insert(conn, segment))
     }
 
-    /// The segments of a camera with a moment in `start_us..end_us`, in the order of time, the first `limit` of them.
+    /// The segments of a camera with a moment in `start_us..end_us`, in the order of time, the first `limit` of them;
+    /// none of a camera that the asker may not know of.
     ///
     /// # Errors
     /// `InvalidArgument` for a limit out of range.
     pub fn segments(
         &self,
+        principal: &Principal,
         camera: &str,
         start_us: i64,
         end_us: i64,
         limit: u32,
     ) -> Result<Vec<SegmentRow>> {
         let limit = checked_limit(limit)?;
+        if !principal.sees(camera) {
+            return Ok(Vec::new());
+        }
         let records = self.read(|conn| Ok(overlapping(conn, camera, start_us, end_us, limit)?))?;
         records.into_iter().map(Record::into_row).collect()
     }
@@ -111,10 +116,13 @@ impl Store {
     /// The segment with that id.
     ///
     /// # Errors
-    /// `NotFound` if there is none.
-    pub fn segment(&self, id: &str) -> Result<SegmentRow> {
-        self.read(|conn| find(conn, id)?.ok_or_else(|| unknown(id).into()))?
-            .into_row()
+    /// `NotFound` if there is none that the asker may know of.
+    pub fn segment(&self, principal: &Principal, id: &str) -> Result<SegmentRow> {
+        self.read(|conn| {
+            let found = find(conn, id)?.filter(|segment| principal.sees(&segment.camera));
+            found.ok_or_else(|| unknown(id).into())
+        })?
+        .into_row()
     }
 
     /// Whether a segment has that path in a storage.

@@ -1,7 +1,9 @@
 //! Time-lapses: stretches of a camera's time as short films, from the wish to the finished file and its end.
 
 use diesel::prelude::*;
-use nvr_base::{Error, Result};
+use diesel::sqlite::Sqlite;
+use nvr_base::principal::CameraAccess;
+use nvr_base::{Error, Principal, Result};
 
 use crate::conn::{Conn, Store};
 use crate::failure::Failure;
@@ -127,25 +129,33 @@ impl Store {
     /// The time-lapse with that id.
     ///
     /// # Errors
-    /// `NotFound` if there is none.
-    pub fn timelapse(&self, id: &str) -> Result<TimelapseRow> {
-        self.read(|conn| known(conn, id))?.into_row()
+    /// `NotFound` if there is none that the asker may know of.
+    pub fn timelapse(&self, principal: &Principal, id: &str) -> Result<TimelapseRow> {
+        let row = self.read(|conn| known(conn, id))?.into_row()?;
+        match principal.sees(&row.wish.camera) {
+            true => Ok(row),
+            false => Err(unknown(id)),
+        }
     }
 
-    /// A page of all time-lapses, the newest first.
+    /// A page of the time-lapses that the asker may know of, the newest first.
     ///
     /// # Errors
     /// `InvalidArgument` for a page that cannot be.
-    pub fn timelapses(&self, page: PageRequest) -> Result<Page<TimelapseRow>> {
+    pub fn timelapses(
+        &self,
+        principal: &Principal,
+        page: PageRequest,
+    ) -> Result<Page<TimelapseRow>> {
         let (limit, offset) = page.window()?;
         let (records, total) = self.read(|conn| {
-            let records: Vec<Record> = timelapses::table
+            let records: Vec<Record> = visible(principal)
                 .order(timelapses::id.desc())
                 .limit(limit)
                 .offset(offset)
                 .select(Record::as_select())
                 .load(conn)?;
-            let total: i64 = timelapses::table.count().get_result(conn)?;
+            let total: i64 = visible(principal).count().get_result(conn)?;
             Ok((records, total))
         })?;
         let items: Result<Vec<TimelapseRow>> = records.into_iter().map(Record::into_row).collect();
@@ -313,7 +323,19 @@ fn known(conn: &mut Conn, id: &str) -> Result<Record, Failure> {
         .select(Record::as_select())
         .first(conn)
         .optional()?;
-    found.ok_or_else(|| Error::not_found(format!("no time-lapse has the id {id:?}")).into())
+    found.ok_or_else(|| unknown(id).into())
+}
+
+fn visible(principal: &Principal) -> timelapses::BoxedQuery<'_, Sqlite> {
+    let all = timelapses::table.into_boxed();
+    match &principal.cameras {
+        CameraAccess::All => all,
+        CameraAccess::Only(names) => all.filter(timelapses::camera.eq_any(names)),
+    }
+}
+
+fn unknown(id: &str) -> Error {
+    Error::not_found(format!("no time-lapse has the id {id:?}"))
 }
 
 impl From<&TimelapseRow> for Record {

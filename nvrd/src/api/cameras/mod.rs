@@ -3,12 +3,11 @@
 mod view;
 mod input;
 
-use std::sync::Arc;
-
 use nvr_base::{ErrorKind, Result};
 
+use super::access::Caller;
 use super::body::Body;
-use super::context::{ApiContext, Lane};
+use super::context::Lane;
 use super::error::ApiResult;
 use super::query::{List, PageQuery, Query};
 use super::reply::{Created, Json, NoContent};
@@ -23,18 +22,18 @@ use view::{Camera, TestResult, camera_of};
     (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
 ))]
 pub(super) async fn list(
-    context: Arc<ApiContext>,
+    caller: Caller,
     []: [String; 0],
     Query(query): Query<PageQuery>,
 ) -> ApiResult<Json<List<Camera>>> {
     let page = query.request()?;
-    let list = context.run(Lane::Read, move |context| {
-        let all = context.cameras.list()?;
+    let list = caller.run(Lane::Read, move |caller| {
+        let all = caller.cameras.list(caller.principal())?;
         let total = all.len() as u64;
         let before = (page.page as usize - 1).saturating_mul(page.limit as usize);
         let here = all.into_iter().skip(before).take(page.limit as usize);
         Ok(List::new(
-            here.map(|view| camera_of(context, view)).collect(),
+            here.map(|view| camera_of(caller, view)).collect(),
             total,
             page,
         ))
@@ -43,20 +42,16 @@ pub(super) async fn list(
 }
 
 /// One camera.
-#[utoipa::path(get, path = "/api/v1/cameras/{name}", tag = "cameras", operation_id = "get_camera",
-    params(("name" = String, Path, description = "Name of the camera.")),
+#[utoipa::path(get, path = "/api/v1/cameras/{camera}", tag = "cameras", operation_id = "get_camera",
+    params(("camera" = String, Path, description = "Name of the camera.")),
     responses(
         (status = 200, body = Camera, description = "The camera as it is now."),
         (status = 404, body = super::error::ErrorBody, description = "There is no such camera."),
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
-pub(super) async fn get(
-    context: Arc<ApiContext>,
-    [name]: [String; 1],
-    (): (),
-) -> ApiResult<Json<Camera>> {
-    let camera = context.run(Lane::Read, move |context| {
-        Ok(camera_of(context, context.cameras.get(&name)?))
+pub(super) async fn get(caller: Caller, [name]: [String; 1], (): ()) -> ApiResult<Json<Camera>> {
+    let camera = caller.run(Lane::Read, move |caller| {
+        Ok(camera_of(caller, caller.cameras.get(&name)?))
     });
     camera.await.map(Json)
 }
@@ -69,21 +64,21 @@ pub(super) async fn get(
     (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
 ))]
 pub(super) async fn create(
-    context: Arc<ApiContext>,
+    caller: Caller,
     []: [String; 0],
     Body(body): Body<NewCamera>,
 ) -> ApiResult<Created<Camera>> {
     let input = body.into_input()?;
     let location = format!("/api/v1/cameras/{}", input.name);
-    let body = changed(context, move |context| context.cameras.create(input))
+    let body = changed(caller, move |caller| caller.cameras.create(input))
         .await?
         .0;
     Ok(Created { location, body })
 }
 
 /// Makes a camera what the body says.
-#[utoipa::path(put, path = "/api/v1/cameras/{name}", tag = "cameras", operation_id = "replace_camera", request_body = WholeCamera,
-    params(("name" = String, Path, description = "Name of the camera.")),
+#[utoipa::path(put, path = "/api/v1/cameras/{camera}", tag = "cameras", operation_id = "replace_camera", request_body = WholeCamera,
+    params(("camera" = String, Path, description = "Name of the camera.")),
     responses(
         (status = 200, body = Camera, description = "The camera as it is now."),
         (status = 400, body = super::error::ErrorBody, description = "A field is wrong."),
@@ -92,19 +87,19 @@ pub(super) async fn create(
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn replace(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [name]: [String; 1],
     Body(body): Body<WholeCamera>,
 ) -> ApiResult<Json<Camera>> {
-    changed(context, move |context| {
-        context.cameras.change(&name, |before| body.applied(before))
+    changed(caller, move |caller| {
+        caller.cameras.change(&name, |before| body.applied(before))
     })
     .await
 }
 
 /// Changes some of a camera.
-#[utoipa::path(patch, path = "/api/v1/cameras/{name}", tag = "cameras", operation_id = "change_camera", request_body = CameraChange,
-    params(("name" = String, Path, description = "Name of the camera.")),
+#[utoipa::path(patch, path = "/api/v1/cameras/{camera}", tag = "cameras", operation_id = "change_camera", request_body = CameraChange,
+    params(("camera" = String, Path, description = "Name of the camera.")),
     responses(
         (status = 200, body = Camera, description = "The camera as it is now."),
         (status = 400, body = super::error::ErrorBody, description = "A field is wrong."),
@@ -113,72 +108,60 @@ pub(super) async fn replace(
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn change(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [name]: [String; 1],
     Body(body): Body<CameraChange>,
 ) -> ApiResult<Json<Camera>> {
-    changed(context, move |context| {
-        context.cameras.change(&name, |before| body.applied(before))
+    changed(caller, move |caller| {
+        caller.cameras.change(&name, |before| body.applied(before))
     })
     .await
 }
 
 /// Removes a camera; its events and recordings stay.
-#[utoipa::path(delete, path = "/api/v1/cameras/{name}", tag = "cameras", operation_id = "delete_camera",
-    params(("name" = String, Path, description = "Name of the camera.")),
+#[utoipa::path(delete, path = "/api/v1/cameras/{camera}", tag = "cameras", operation_id = "delete_camera",
+    params(("camera" = String, Path, description = "Name of the camera.")),
     responses(
         (status = 204, description = "It has gone."),
         (status = 404, body = super::error::ErrorBody, description = "There is no such camera."),
         (status = 409, body = super::error::ErrorBody, description = "It stands in the configuration file."),
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
-pub(super) async fn delete(
-    context: Arc<ApiContext>,
-    [name]: [String; 1],
-    (): (),
-) -> ApiResult<NoContent> {
-    context
-        .run(Lane::Change, move |context| context.cameras.delete(&name))
+pub(super) async fn delete(caller: Caller, [name]: [String; 1], (): ()) -> ApiResult<NoContent> {
+    caller
+        .run(Lane::Change, move |caller| caller.cameras.delete(&name))
         .await
         .map(|()| NoContent)
 }
 
 /// Enables a camera, for good.
-#[utoipa::path(post, path = "/api/v1/cameras/{name}/start", tag = "cameras", operation_id = "start_camera",
-    params(("name" = String, Path, description = "Name of the camera.")),
+#[utoipa::path(post, path = "/api/v1/cameras/{camera}/start", tag = "cameras", operation_id = "start_camera",
+    params(("camera" = String, Path, description = "Name of the camera.")),
     responses(
         (status = 200, body = Camera, description = "The camera as it is now."),
         (status = 404, body = super::error::ErrorBody, description = "There is no such camera."),
         (status = 409, body = super::error::ErrorBody, description = "It stands in the configuration file."),
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
-pub(super) async fn start(
-    context: Arc<ApiContext>,
-    [name]: [String; 1],
-    (): (),
-) -> ApiResult<Json<Camera>> {
-    changed(context, move |context| {
-        context.cameras.set_enabled(&name, true)
+pub(super) async fn start(caller: Caller, [name]: [String; 1], (): ()) -> ApiResult<Json<Camera>> {
+    changed(caller, move |caller| {
+        caller.cameras.set_enabled(&name, true)
     })
     .await
 }
 
 /// Disables a camera, for good.
-#[utoipa::path(post, path = "/api/v1/cameras/{name}/stop", tag = "cameras", operation_id = "stop_camera",
-    params(("name" = String, Path, description = "Name of the camera.")),
+#[utoipa::path(post, path = "/api/v1/cameras/{camera}/stop", tag = "cameras", operation_id = "stop_camera",
+    params(("camera" = String, Path, description = "Name of the camera.")),
     responses(
         (status = 200, body = Camera, description = "The camera as it is now."),
         (status = 404, body = super::error::ErrorBody, description = "There is no such camera."),
         (status = 409, body = super::error::ErrorBody, description = "It stands in the configuration file."),
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
-pub(super) async fn stop(
-    context: Arc<ApiContext>,
-    [name]: [String; 1],
-    (): (),
-) -> ApiResult<Json<Camera>> {
-    changed(context, move |context| {
-        context.cameras.set_enabled(&name, false)
+pub(super) async fn stop(caller: Caller, [name]: [String; 1], (): ()) -> ApiResult<Json<Camera>> {
+    changed(caller, move |caller| {
+        caller.cameras.set_enabled(&name, false)
     })
     .await
 }
@@ -190,33 +173,33 @@ pub(super) async fn stop(
     (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
 ))]
 pub(super) async fn test(
-    context: Arc<ApiContext>,
+    caller: Caller,
     []: [String; 0],
     Body(body): Body<CameraToTest>,
 ) -> ApiResult<Json<TestResult>> {
     let input = body.into_input()?;
-    let result = context.run(Lane::Test, move |context| {
-        outcome(context.cameras.test(input))
+    let result = caller.run(Lane::Test, move |caller| {
+        outcome(caller.cameras.test(input))
     });
     result.await.map(Json)
 }
 
 /// Connects to a camera, running or not, and says what it sends. Takes some seconds.
-#[utoipa::path(post, path = "/api/v1/cameras/{name}/test", tag = "cameras", operation_id = "test_saved_camera",
-    params(("name" = String, Path, description = "Name of the camera.")),
+#[utoipa::path(post, path = "/api/v1/cameras/{camera}/test", tag = "cameras", operation_id = "test_saved_camera",
+    params(("camera" = String, Path, description = "Name of the camera.")),
     responses(
         (status = 200, body = TestResult, description = "What came, or why nothing did."),
         (status = 404, body = super::error::ErrorBody, description = "There is no such camera."),
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn test_saved(
-    context: Arc<ApiContext>,
+    caller: Caller,
     [name]: [String; 1],
     (): (),
 ) -> ApiResult<Json<TestResult>> {
-    let result = context.run(Lane::Test, move |context| {
-        let input = context.cameras.get(&name)?.input;
-        outcome(context.cameras.test(input))
+    let result = caller.run(Lane::Test, move |caller| {
+        let input = caller.cameras.get(&name)?.input;
+        outcome(caller.cameras.test(input))
     });
     result.await.map(Json)
 }
@@ -235,11 +218,11 @@ fn outcome(tested: Result<Tested>) -> Result<TestResult> {
 }
 
 async fn changed(
-    context: Arc<ApiContext>,
-    change: impl FnOnce(&ApiContext) -> Result<CameraView> + Send + 'static,
+    caller: Caller,
+    change: impl FnOnce(&Caller) -> Result<CameraView> + Send + 'static,
 ) -> ApiResult<Json<Camera>> {
-    let camera = context.run(Lane::Change, move |context| {
-        Ok(camera_of(context, change(context)?))
+    let camera = caller.run(Lane::Change, move |caller| {
+        Ok(camera_of(caller, change(caller)?))
     });
     camera.await.map(Json)
 }

@@ -10,7 +10,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::super::context::ApiContext;
+use super::super::access::Caller;
 use super::super::time::rfc3339;
 use crate::cameras::{CameraView, Origin, Tested};
 
@@ -224,12 +224,12 @@ impl From<Tested> for TestResult {
 }
 
 /// The camera for a client.
-pub(super) fn camera_of(context: &ApiContext, view: CameraView) -> Camera {
+pub(super) fn camera_of(caller: &Caller, view: CameraView) -> Camera {
     let status = match view.status {
         Some(status) => status_of(status),
         // The supervisor does not know it: the input says why, if it is to run at all.
         None => Status {
-            detail: context
+            detail: caller
                 .cameras
                 .spec(&view.input)
                 .err()
@@ -241,7 +241,7 @@ pub(super) fn camera_of(context: &ApiContext, view: CameraView) -> Camera {
         status,
         rtsp_url: format!(
             "rtsp://{}/{}",
-            context.cameras.rtsp_address(),
+            caller.cameras.rtsp_address(),
             view.input.name
         ),
         read_only: view.origin == Origin::File,

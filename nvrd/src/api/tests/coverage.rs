@@ -146,7 +146,7 @@ async fn a_camera_without_a_past_is_empty_and_one_that_never_was_unknown() {
         let answer = world
             .ask("GET", &format!("/api/v1/cameras/{name}/coverage"))
             .await;
-        answer.assert_refused(404, "nothing is known under that name");
+        answer.assert_refused(404, "no camera is called");
     }
 }
 

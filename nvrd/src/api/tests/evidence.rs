@@ -6,11 +6,12 @@ use crate::evidence::tests_support::row;
 #[tokio::test]
 async fn the_head_follows_the_chain() {
     let world = World::new();
-    for path in ["/api/v1/evidence/gate", "/api/v1/evidence/%2e%2e%2fgate"] {
-        world
-            .ask("GET", path)
-            .await
-            .assert_refused(404, "there is no chain");
+    for (name, why) in [
+        ("gate", "there is no chain"),
+        ("%2e%2e%2fgate", "no camera is called"),
+    ] {
+        let answer = world.ask("GET", &format!("/api/v1/evidence/{name}")).await;
+        answer.assert_refused(404, why);
     }
     let evidence = world.context.evidence.clone().unwrap();
     for (n, expect) in [(0, 1), (1, 2)] {

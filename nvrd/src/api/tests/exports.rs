@@ -1,5 +1,6 @@
 //! Exports over REST: asking, refusing, waiting, fetching, removing.
 
+use nvr_base::Principal;
 use serde_json::{Value, json};
 
 use super::{Answer, NOW_US, SECOND_US, World, routes};
@@ -152,7 +153,7 @@ async fn a_change_of_codec_and_a_full_queue_are_refused() {
     let mut other = world
         .context
         .store
-        .segments("front", i64::MIN, i64::MAX, 1)
+        .segments(Principal::system(), "front", i64::MIN, i64::MAX, 1)
         .unwrap()
         .remove(0);
     (other.id, other.path) = (world.context.store.new_id(), "front/h265.mp4".to_owned());

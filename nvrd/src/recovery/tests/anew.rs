@@ -1,5 +1,6 @@
 //! The index made anew from the files.
 
+use nvr_base::Principal;
 use nvr_store::{EventFilter, NewCamera, PageRequest};
 
 use super::*;
@@ -78,6 +79,7 @@ fn without_a_chain_the_hashes_come_from_the_files() {
 /// Ruins a database in one place after another.
 #[test]
 fn what_can_be_read_of_a_damaged_index_is_saved() {
+    let all = Principal::system();
     type Damage = fn(&mut Vec<u8>);
     let damages: [(&str, Damage, bool); 4] = [
         ("nothing", |_| {}, true),
@@ -131,7 +133,7 @@ fn what_can_be_read_of_a_damaged_index_is_saved() {
         if what == "nothing" {
             assert_eq!(ids_of(&open), ids);
             assert_eq!(open.store.list_cameras().unwrap()[0].name, "yard");
-            assert_eq!(open.store.gaps("front", 0, 10, 10).unwrap().len(), 1);
+            assert_eq!(open.store.gaps(all, "front", 0, 10, 10).unwrap().len(), 1);
             assert!(
                 open.store
                     .has_protected("front", START_US, START_US + SECOND_US)
@@ -140,7 +142,7 @@ fn what_can_be_read_of_a_damaged_index_is_saved() {
             let page = PageRequest { page: 1, limit: 10 };
             assert_eq!(
                 open.store
-                    .events(&EventFilter::default(), page)
+                    .events(all, &EventFilter::default(), page)
                     .unwrap()
                     .total,
                 0
@@ -160,7 +162,7 @@ fn what_can_be_read_of_a_damaged_index_is_saved() {
 fn coverage_of(open: &Open) -> Vec<(i64, i64)> {
     let rows = open
         .store
-        .segments("front", i64::MIN, i64::MAX, 500)
+        .segments(Principal::system(), "front", i64::MIN, i64::MAX, 500)
         .unwrap();
     rows.iter().map(|row| (row.start_us, row.end_us)).collect()
 }
@@ -168,7 +170,7 @@ fn coverage_of(open: &Open) -> Vec<(i64, i64)> {
 fn ids_of(open: &Open) -> Vec<String> {
     let rows = open
         .store
-        .segments("front", i64::MIN, i64::MAX, 500)
+        .segments(Principal::system(), "front", i64::MIN, i64::MAX, 500)
         .unwrap();
     rows.into_iter().map(|row| row.id).collect()
 }

@@ -4,7 +4,7 @@ mod life;
 mod query;
 mod record;
 
-use nvr_base::{Error, Result};
+use nvr_base::{Error, Principal, Result};
 
 use crate::conn::Store;
 use crate::page::{Page, PageRequest};
@@ -142,31 +142,40 @@ impl Store {
         self.write(|conn| apply(conn, change))
     }
 
-    /// One page of the events that a filter lets through, newest start first.
+    /// One page of the events that a filter lets through and the asker may know of, newest start first.
     ///
     /// # Errors
     /// `InvalidArgument` for page 0, a limit out of range, or a NUL character in the search text.
-    pub fn events(&self, filter: &EventFilter, page: PageRequest) -> Result<Page<EventRow>> {
+    pub fn events(
+        &self,
+        principal: &Principal,
+        filter: &EventFilter,
+        page: PageRequest,
+    ) -> Result<Page<EventRow>> {
         let (limit, offset) = page.window()?;
         query::check(filter)?;
-        self.read(|conn| Ok(query::page(conn, filter, limit, offset)?))
+        self.read(|conn| Ok(query::page(conn, principal, filter, limit, offset)?))
     }
 
     /// The event with that id.
     ///
     /// # Errors
-    /// `NotFound` if there is none.
-    pub fn event(&self, id: &str) -> Result<EventRow> {
-        self.read(|conn| query::find(conn, id)?.ok_or_else(|| unknown(id).into()))
+    /// `NotFound` if there is none that the asker may know of.
+    pub fn event(&self, principal: &Principal, id: &str) -> Result<EventRow> {
+        self.read(|conn| {
+            let found = query::find(conn, id)?.filter(|event| principal.sees(&event.camera));
+            found.ok_or_else(|| unknown(id).into())
+        })
     }
 
     /// Removes an event; its recording stays.
     ///
     /// # Errors
-    /// `NotFound` if there is none.
-    pub fn delete_event(&self, id: &str) -> Result<()> {
+    /// `NotFound` if there is none that the asker may know of.
+    pub fn delete_event(&self, principal: &Principal, id: &str) -> Result<()> {
         self.write(|conn| {
-            if life::delete(conn, id)? {
+            let seen = query::find(conn, id)?.is_some_and(|event| principal.sees(&event.camera));
+            if seen && life::delete(conn, id)? {
                 Ok(())
             } else {
                 Err(unknown(id).into())

@@ -7,7 +7,8 @@ use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 use diesel::sqlite::Sqlite;
-use nvr_base::{Error, Result};
+use nvr_base::principal::CameraAccess;
+use nvr_base::{Error, Principal, Result};
 
 use super::record::Record;
 use super::{EventFilter, EventRow, EventState};
@@ -33,12 +34,15 @@ pub(super) fn check(filter: &EventFilter) -> Result<()> {
 
 pub(super) fn page(
     conn: &mut Conn,
+    principal: &Principal,
     filter: &EventFilter,
     limit: i64,
     offset: i64,
 ) -> QueryResult<Page<EventRow>> {
-    let total: i64 = filtered(filter).select(count_star()).first(conn)?;
-    let records = filtered(filter)
+    let total: i64 = filtered(principal, filter)
+        .select(count_star())
+        .first(conn)?;
+    let records = filtered(principal, filter)
         .select(Record::as_select())
         .order((events::start_us.desc(), events::id.desc()))
         .limit(limit)
@@ -86,8 +90,14 @@ fn is_open() -> SqlLiteral<Bool> {
     sql("events.state = 'open'")
 }
 
-fn filtered(filter: &EventFilter) -> events::BoxedQuery<'_, Sqlite> {
+fn filtered<'a>(
+    principal: &'a Principal,
+    filter: &'a EventFilter,
+) -> events::BoxedQuery<'a, Sqlite> {
     let mut query = events::table.into_boxed();
+    if let CameraAccess::Only(names) = &principal.cameras {
+        query = query.filter(events::camera.eq_any(names));
+    }
     if let Some(camera) = &filter.camera {
         query = query.filter(events::camera.eq(camera));
     }

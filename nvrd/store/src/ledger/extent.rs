@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use diesel::prelude::*;
-use nvr_base::Result;
+use nvr_base::{Principal, Result};
 
 use super::{Facts, MARGIN_US, Recorded, Tile, tile};
 use crate::conn::{Conn, Store};
@@ -16,7 +16,7 @@ use crate::segments as files;
 const MAX_RUNS: i64 = 20_000;
 
 /// The tiles of a range of a camera.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// The camera's first moment, microseconds since 1970-01-01 UTC; absent when nothing is known of it.
     pub first_us: Option<i64>,
@@ -29,7 +29,7 @@ pub struct Ledger {
 }
 
 impl Store {
-    /// The ledger of a camera in a range.
+    /// The ledger of a camera in a range; empty for a camera that the asker may not know of.
     ///
     /// `live` is what is recorded and not yet listed. A camera that there is lives on until `until_us`; one that was
     /// removed, until the last thing that is known of it. At most `limit` segments and gaps are looked at each.
@@ -38,6 +38,7 @@ impl Store {
     /// Only those of the database.
     pub fn ledger(
         &self,
+        principal: &Principal,
         camera: &str,
         range: Range<i64>,
         live: &[Recorded],
@@ -45,6 +46,9 @@ impl Store {
         limit: u32,
     ) -> Result<Ledger> {
         let now_us = self.now_us();
+        if !principal.sees(camera) {
+            return Ok(Ledger::default());
+        }
         self.read(|conn| {
             let (first, last) = extent(conn, camera)?;
             let first_us = live.iter().map(|piece| piece.start_us).chain(first).min();

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use nvr_base::ErrorKind;
+use nvr_base::{ErrorKind, Principal};
 use nvr_store::{Change, StoreChange};
 
 use crate::support::{TestStore, event, segment, step};
@@ -26,7 +26,10 @@ fn a_batch_tells_exactly_what_is_new() {
     let store = test.after_kill();
     assert_eq!(
         committed.changes[2],
-        StoreChange::Event(step(Change::Closed, store.event("e1").unwrap()))
+        StoreChange::Event(step(
+            Change::Closed,
+            store.event(Principal::system(), "e1").unwrap()
+        ))
     );
 
     let again = store.apply_batch(&batch).unwrap();
@@ -66,7 +69,7 @@ fn one_wrong_change_does_not_cost_the_others() {
         ]
     );
     assert_eq!(test.after_kill().segment_paths("front").unwrap().len(), 1);
-    assert!(test.store.event("good").is_ok());
+    assert!(test.store.event(Principal::system(), "good").is_ok());
 }
 
 /// Prints how fast it goes; what must hold is that nothing is lost on the way.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nvr_base::ErrorKind;
+use nvr_base::{ErrorKind, Principal};
 
 use crate::support::{EVIL, NOW_US, SECOND_US, TestStore, camera, event, segment, step};
 
@@ -42,7 +42,7 @@ fn what_a_camera_recorded_outlives_it() {
     store.delete_camera("front").unwrap();
 
     assert!(store.list_cameras().unwrap().is_empty());
-    assert!(store.event("e").is_ok());
+    assert!(store.event(Principal::system(), "e").is_ok());
     assert!(
         store
             .has_segment_path("", &segment("front", 0).path)

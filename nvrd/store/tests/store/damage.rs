@@ -1,6 +1,6 @@
 //! Health, of a whole database and of a damaged one.
 
-use nvr_base::ErrorKind;
+use nvr_base::{ErrorKind, Principal};
 use nvr_store::{Change, Health, Store, StoreChange};
 
 use crate::support::{TestStore, camera, event, segment, step};
@@ -82,7 +82,7 @@ fn damage_is_told_from_other_trouble() {
     }
     let error = store
         .camera_totals()
-        .and_then(|_| store.segments("front", 0, i64::MAX, 500))
+        .and_then(|_| store.segments(Principal::system(), "front", 0, i64::MAX, 500))
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DataLoss, "{error}");
     assert!(error.to_string().contains("damaged.db"), "{error}");

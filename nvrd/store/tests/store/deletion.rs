@@ -1,5 +1,6 @@
 //! What retention asks of the store: tiers that follow events, totals, garbage, protection.
 
+use nvr_base::Principal;
 use nvr_store::retention::{Class, Item, Tier};
 use nvr_store::{Change, ClockDoubt, EventRow, GarbageRow, Held, Pending, SegmentRow};
 use proptest::prelude::*;
@@ -70,7 +71,7 @@ fn tiers_follow_the_events() {
     let motion = event_of("e", "motion", 62, 64);
     store.apply_event(&step(Change::Closed, motion)).unwrap();
     assert_eq!(by_class(&test, class(Tier::Event, false)), [5, 6, 7, 8]);
-    store.delete_event("a").unwrap();
+    store.delete_event(Principal::system(), "a").unwrap();
     assert_eq!(by_class(&test, class(Tier::Event, false)), [] as [i64; 0]);
     assert_eq!(by_class(&test, class(Tier::Motion, false)), [2, 3, 5, 6]);
 }
@@ -198,7 +199,10 @@ fn what_is_deleted_becomes_garbage_and_a_gap_at_once() {
     }
     let id = |number: i64| vec![segment("front", number).id];
     let gaps = || -> Vec<(i64, i64)> {
-        let found = test.store.gaps("front", 0, i64::MAX, 100).unwrap();
+        let found = test
+            .store
+            .gaps(Principal::system(), "front", 0, i64::MAX, 100)
+            .unwrap();
         let seconds = |us: i64| (us - NOW_US) / SECOND_US;
         let found = found.into_iter().filter(|gap| gap.reason == "deleted");
         found

@@ -1,6 +1,6 @@
 //! The life of an event: each step on each state, repeated, out of order, and cut off by a crash.
 
-use nvr_base::ErrorKind;
+use nvr_base::{ErrorKind, Principal};
 use nvr_store::{Change, EventFilter, EventRow, EventState, PageRequest, Store};
 use proptest::prelude::*;
 
@@ -31,7 +31,7 @@ fn a_whole_life() {
         .apply_event(&step(Change::Opened, first.clone()))
         .unwrap();
     assert_eq!(opened, Some(step(Change::Opened, first.clone())));
-    assert_eq!(store.event("e").unwrap(), first);
+    assert_eq!(store.event(Principal::system(), "e").unwrap(), first);
 
     let mut more = later(40, "courier");
     more.zones = vec!["street".to_owned(), "door".to_owned(), "door".to_owned()];
@@ -41,7 +41,10 @@ fn a_whole_life() {
         .unwrap();
     assert_eq!(updated.change, Change::Updated);
     assert_eq!(updated.event.zones, ["door", "street"]);
-    assert_eq!(store.event("e").unwrap(), updated.event);
+    assert_eq!(
+        store.event(Principal::system(), "e").unwrap(),
+        updated.event
+    );
 
     let mut last = later(50, "courier");
     last.zones.clear();
@@ -51,7 +54,10 @@ fn a_whole_life() {
         .unwrap()
         .unwrap();
     assert_eq!(end, step(Change::Closed, closed(&last)));
-    assert_eq!(test.after_kill().event("e").unwrap(), end.event);
+    assert_eq!(
+        test.after_kill().event(Principal::system(), "e").unwrap(),
+        end.event
+    );
 }
 
 /// What is stored (`None`, or frames and state), a step with its frames, and what is committed.
@@ -80,7 +86,7 @@ fn each_step_on_each_state() {
             committed,
             "{before:?} {step_:?}"
         );
-        let stored = test.store.event("e").unwrap();
+        let stored = test.store.event(Principal::system(), "e").unwrap();
         assert_eq!(
             (stored.frames, stored.state.as_str()),
             (frames, state),
@@ -153,8 +159,8 @@ fn any_steps() -> impl Strategy<Value = Vec<(Change, EventRow)>> {
 }
 
 fn fresh(store: &Store) {
-    if store.event("e").is_ok() {
-        store.delete_event("e").unwrap();
+    if store.event(Principal::system(), "e").is_ok() {
+        store.delete_event(Principal::system(), "e").unwrap();
     }
 }
 
@@ -171,7 +177,7 @@ fn after_closed_neither_order_nor_repetition_matters() {
         for (change, row) in &before {
             let change = step(*change, row.clone());
             if let Some(done) = store.apply_event(&change).unwrap() {
-                prop_assert_eq!(&done.event, &store.event("e").unwrap());
+                prop_assert_eq!(&done.event, &store.event(Principal::system(), "e").unwrap());
             }
             prop_assert_eq!(store.apply_event(&change).unwrap(), None, "the same step twice");
         }
@@ -181,7 +187,7 @@ fn after_closed_neither_order_nor_repetition_matters() {
             prop_assert_eq!(store.apply_event(&step(*change, row.clone())).unwrap(), None);
             prop_assert_eq!(store.apply_event(&end).unwrap(), None);
         }
-        prop_assert_eq!(store.event("e").unwrap(), closed(&end.event));
+        prop_assert_eq!(store.event(Principal::system(), "e").unwrap(), closed(&end.event));
     });
 }
 
@@ -221,9 +227,14 @@ fn what_a_crash_left_open_is_closed_at_its_last_known_end() {
     );
     for row in &done {
         assert!(row.interrupted);
-        assert_eq!(&store.event(&row.id).unwrap(), row);
+        assert_eq!(&store.event(Principal::system(), &row.id).unwrap(), row);
     }
-    assert!(!store.event("ended").unwrap().interrupted);
+    assert!(
+        !store
+            .event(Principal::system(), "ended")
+            .unwrap()
+            .interrupted
+    );
     assert_eq!(store.close_interrupted_events(now_us).unwrap(), vec![]);
 
     // The real end was still on its way: it knows better, once.
@@ -231,7 +242,7 @@ fn what_a_crash_left_open_is_closed_at_its_last_known_end() {
     assert!(store.apply_event(&real).unwrap().is_some());
     assert_eq!(store.apply_event(&real).unwrap(), None);
     assert_eq!(
-        store.event("going-on").unwrap(),
+        store.event(Principal::system(), "going-on").unwrap(),
         closed(&event("going-on", 10))
     );
     assert_eq!(
@@ -286,10 +297,13 @@ fn any_text_is_kept_and_found_as_it_is() {
         test.store
             .apply_event(&step(Change::Opened, row.clone()))
             .unwrap();
-        assert_eq!(test.store.event(&row.id).unwrap(), row);
+        assert_eq!(test.store.event(Principal::system(), &row.id).unwrap(), row);
     }
     let found = |filter: EventFilter| {
-        let page = test.store.events(&filter, PageRequest::default()).unwrap();
+        let page = test
+            .store
+            .events(Principal::system(), &filter, PageRequest::default())
+            .unwrap();
         page.items
             .into_iter()
             .map(|row| row.camera)
@@ -335,7 +349,10 @@ fn any_text_is_kept_and_found_as_it_is() {
         search: Some("a\0b".to_owned()),
         ..EventFilter::default()
     };
-    let error = test.store.events(&nul, PageRequest::default()).unwrap_err();
+    let error = test
+        .store
+        .events(Principal::system(), &nul, PageRequest::default())
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
 }
 
@@ -345,10 +362,12 @@ fn an_event_is_removed_with_its_zones() {
     test.store
         .apply_event(&step(Change::Closed, event("e", 0)))
         .unwrap();
-    test.store.delete_event("e").unwrap();
+    test.store.delete_event(Principal::system(), "e").unwrap();
     for error in [
-        test.store.event("e").unwrap_err(),
-        test.store.delete_event("e").unwrap_err(),
+        test.store.event(Principal::system(), "e").unwrap_err(),
+        test.store
+            .delete_event(Principal::system(), "e")
+            .unwrap_err(),
     ] {
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert_eq!(error.to_string(), r#"no event has the id "e""#);
@@ -356,5 +375,11 @@ fn an_event_is_removed_with_its_zones() {
     let mut bare = event("e", 0);
     bare.zones.clear();
     test.store.apply_event(&step(Change::Closed, bare)).unwrap();
-    assert!(test.store.event("e").unwrap().zones.is_empty());
+    assert!(
+        test.store
+            .event(Principal::system(), "e")
+            .unwrap()
+            .zones
+            .is_empty()
+    );
 }

@@ -1,6 +1,6 @@
 //! Lists of events: every filter by itself and together, pages, and their limits.
 
-use nvr_base::ErrorKind;
+use nvr_base::{ErrorKind, Principal};
 use nvr_store::{
     Change, EventFilter, EventRow, EventState, MAX_LIMIT, PageRequest, Store, StoreChange,
 };
@@ -50,7 +50,9 @@ fn five() -> TestStore {
 }
 
 fn ids(store: &Store, filter: &EventFilter) -> String {
-    let page = store.events(filter, PageRequest::default()).unwrap();
+    let page = store
+        .events(Principal::system(), filter, PageRequest::default())
+        .unwrap();
     assert_eq!(page.total, page.items.len() as u64);
     page.items.iter().map(|row| row.id.as_str()).collect()
 }
@@ -122,7 +124,11 @@ fn pages_tile_the_list() {
         for page in 1.. {
             let page = test
                 .store
-                .events(&EventFilter::default(), PageRequest { page, limit })
+                .events(
+                    Principal::system(),
+                    &EventFilter::default(),
+                    PageRequest { page, limit },
+                )
                 .unwrap();
             assert_eq!(page.total, 13);
             if page.items.is_empty() {
@@ -146,26 +152,39 @@ fn a_full_page_holds_the_most_that_is_allowed() {
         page: 1,
         limit: MAX_LIMIT,
     };
-    let page = test.store.events(&EventFilter::default(), request).unwrap();
+    let page = test
+        .store
+        .events(Principal::system(), &EventFilter::default(), request)
+        .unwrap();
     assert_eq!((page.items.len(), page.total), (500, 700));
     assert!(page.items.iter().all(|row| row.zones == ["door", "garden"]));
     let request = PageRequest {
         page: 2,
         limit: MAX_LIMIT,
     };
-    let page = test.store.events(&EventFilter::default(), request).unwrap();
+    let page = test
+        .store
+        .events(Principal::system(), &EventFilter::default(), request)
+        .unwrap();
     assert_eq!((page.items.len(), page.total), (200, 700));
     let request = PageRequest {
         page: u32::MAX,
         limit: MAX_LIMIT,
     };
-    let page = test.store.events(&EventFilter::default(), request).unwrap();
+    let page = test
+        .store
+        .events(Principal::system(), &EventFilter::default(), request)
+        .unwrap();
     assert_eq!((page.items.len(), page.total), (0, 700));
 
     for (page, limit, says) in [(0, 1, "page 0"), (1, 0, "limit 0"), (1, 501, "limit 501")] {
         let error = test
             .store
-            .events(&EventFilter::default(), PageRequest { page, limit })
+            .events(
+                Principal::system(),
+                &EventFilter::default(),
+                PageRequest { page, limit },
+            )
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         assert!(error.to_string().contains(says), "{error}");
@@ -176,7 +195,7 @@ fn a_full_page_holds_the_most_that_is_allowed() {
     };
     let error = test
         .store
-        .events(&filter, PageRequest::default())
+        .events(Principal::system(), &filter, PageRequest::default())
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
 }

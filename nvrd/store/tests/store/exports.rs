@@ -1,6 +1,6 @@
 //! The life of an export in the store: waiting, running, over, gone.
 
-use nvr_base::ErrorKind;
+use nvr_base::{ErrorKind, Principal};
 use nvr_store::{ExportGap, ExportOutcome, ExportState, NewExport, PageRequest};
 
 use crate::support::{EVIL, NOW_US, SECOND_US, TestStore};
@@ -34,7 +34,7 @@ fn an_export_goes_from_waiting_to_done() {
     let test = TestStore::new();
     let store = &test.store;
     let added = store.add_export(&wish(None), 2).unwrap();
-    assert_eq!(store.export(&added.id).unwrap(), added);
+    assert_eq!(store.export(Principal::system(), &added.id).unwrap(), added);
     assert_eq!(added.missing, wish(None).missing);
     assert!(
         !store.end_export(&added.id, &done()).unwrap(),
@@ -43,7 +43,7 @@ fn an_export_goes_from_waiting_to_done() {
     assert!(store.begin_export(&added.id).unwrap());
     assert!(!store.begin_export(&added.id).unwrap(), "only once");
     assert!(store.end_export(&added.id, &done()).unwrap());
-    let row = store.export(&added.id).unwrap();
+    let row = store.export(Principal::system(), &added.id).unwrap();
     assert_eq!(
         (row.state, row.bytes, row.attempts),
         (ExportState::Done, Some(5 << 30), 1)
@@ -52,7 +52,7 @@ fn an_export_goes_from_waiting_to_done() {
     assert!(!store.cancel_export(&added.id).unwrap(), "it is over");
     store.delete_export(&added.id).unwrap();
     for error in [
-        store.export(&added.id).unwrap_err(),
+        store.export(Principal::system(), &added.id).unwrap_err(),
         store.delete_export(&added.id).unwrap_err(),
         store.cancel_export(&added.id).unwrap_err(),
     ] {
@@ -85,11 +85,13 @@ fn the_queue_is_bounded_and_in_order() {
         "cancelled stays cancelled"
     );
     assert_eq!(
-        store.export(&first.id).unwrap().state,
+        store.export(Principal::system(), &first.id).unwrap().state,
         ExportState::Cancelled
     );
     let third = store.add_export(&wish(None), 2).unwrap();
-    let page = store.exports(PageRequest { page: 1, limit: 2 }).unwrap();
+    let page = store
+        .exports(Principal::system(), PageRequest { page: 1, limit: 2 })
+        .unwrap();
     let ids: Vec<&str> = page.items.iter().map(|row| row.id.as_str()).collect();
     assert_eq!(
         (page.total, ids),
@@ -104,7 +106,7 @@ fn what_ran_at_a_kill_waits_again_but_not_for_ever() {
     for attempt in 1..=3 {
         assert!(test.store.begin_export(&id).unwrap());
         test.store.requeue_exports(3).unwrap();
-        let row = test.store.export(&id).unwrap();
+        let row = test.store.export(Principal::system(), &id).unwrap();
         let expect = if attempt < 3 {
             ExportState::Queued
         } else {
@@ -112,7 +114,12 @@ fn what_ran_at_a_kill_waits_again_but_not_for_ever() {
         };
         assert_eq!((row.state, row.attempts), (expect, attempt));
     }
-    let detail = test.store.export(&id).unwrap().detail.unwrap();
+    let detail = test
+        .store
+        .export(Principal::system(), &id)
+        .unwrap()
+        .detail
+        .unwrap();
     assert!(detail.contains("ended 3 times"), "{detail}");
 }
 
@@ -148,7 +155,10 @@ fn a_store_that_is_read_beside_its_writer_changes_nothing() {
     let added = test.store.add_export(&wish(None), 9).unwrap();
     let path = test.store.path();
     let reader = nvr_store::Store::open_read_only(path, test.clock.clone()).unwrap();
-    assert_eq!(reader.export(&added.id).unwrap(), added);
+    assert_eq!(
+        reader.export(Principal::system(), &added.id).unwrap(),
+        added
+    );
     let refused = reader.add_export(&wish(None), 9).unwrap_err();
     assert!(refused.message().contains("for reading only"), "{refused}");
     let missing = path.with_file_name("missing.db");
@@ -163,6 +173,13 @@ fn names_are_data() {
     let store = &test.store;
     for name in EVIL {
         let id = store.add_export(&wish(Some(name)), 99).unwrap().id;
-        assert_eq!(store.export(&id).unwrap().name.as_deref(), Some(name));
+        assert_eq!(
+            store
+                .export(Principal::system(), &id)
+                .unwrap()
+                .name
+                .as_deref(),
+            Some(name)
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! The gap ledger: opened once, closed, kept open over a restart, listed.
 
-use nvr_base::ErrorKind;
+use nvr_base::{ErrorKind, Principal};
 
 use crate::support::{EVIL, NOW_US, TestStore};
 
@@ -84,7 +84,9 @@ fn a_range_finds_what_reaches_into_it() {
     store.open_gap("front", "source_lost", 50, None).unwrap();
     store.open_gap("yard", "source_lost", 0, None).unwrap();
     let check = |start: i64, end: i64, limit: u32, expect: &[i64]| {
-        let found = store.gaps("front", start, end, limit).unwrap();
+        let found = store
+            .gaps(Principal::system(), "front", start, end, limit)
+            .unwrap();
         let starts: Vec<_> = found.iter().map(|gap| gap.start_us).collect();
         assert_eq!(starts, expect, "{start}..{end}");
     };
@@ -95,7 +97,10 @@ fn a_range_finds_what_reaches_into_it() {
     check(90, 100, 500, &[50]);
     check(0, 10, 500, &[]);
     assert_eq!(
-        store.gaps("front", 0, 1, 501).unwrap_err().kind(),
+        store
+            .gaps(Principal::system(), "front", 0, 1, 501)
+            .unwrap_err()
+            .kind(),
         ErrorKind::InvalidArgument
     );
 }

@@ -1,6 +1,6 @@
 //! Runs, what happens to a recording as rows of gaps, and the ledger that is made of them.
 
-use nvr_base::ErrorKind;
+use nvr_base::{ErrorKind, Principal};
 use nvr_store::{GapChange, GapStep, Recorded, SegmentRow, StoreChange, Stretch};
 
 use crate::support::{NOW_US, SECOND_US, TestStore, segment};
@@ -54,7 +54,10 @@ impl TestStore {
 
     /// Rows of gaps as start, end and reason, in seconds.
     fn rows(&self) -> Vec<(i64, Option<i64>, String)> {
-        let rows = self.store.gaps("front", i64::MIN, i64::MAX, 500).unwrap();
+        let rows = self
+            .store
+            .gaps(Principal::system(), "front", i64::MIN, i64::MAX, 500)
+            .unwrap();
         let second = |us: i64| (us - NOW_US) / SECOND_US;
         rows.into_iter()
             .map(|gap| (second(gap.start_us), gap.end_us.map(second), gap.reason))
@@ -71,7 +74,14 @@ impl TestStore {
     fn tiles(&self, from: i64, to: i64) -> Vec<(i64, i64, String)> {
         let ledger = self
             .store
-            .ledger("front", at(from)..at(to), &[], Some(at(to)), 500)
+            .ledger(
+                Principal::system(),
+                "front",
+                at(from)..at(to),
+                &[],
+                Some(at(to)),
+                500,
+            )
             .unwrap();
         let second = |us: i64| (us - NOW_US) / SECOND_US;
         let word = |what: Stretch| match what {
@@ -197,7 +207,10 @@ fn one_outage_is_one_row() {
         recorded(3),
     ]);
     test.assert_rows(&[(10, Some(30), "source_lost")]);
-    let rows = test.store.gaps("front", at(0), at(100), 5).unwrap();
+    let rows = test
+        .store
+        .gaps(Principal::system(), "front", at(0), at(100), 5)
+        .unwrap();
     assert_eq!(rows[0].detail.as_deref(), Some("source_lost at 10"));
 }
 
@@ -276,7 +289,14 @@ fn a_ledger_knows_the_lifetime_and_stops_when_it_is_full() {
     test.store.begin_run(at(-100)).unwrap();
     let nothing = test
         .store
-        .ledger("front", at(0)..at(10), &[], Some(at(10)), 100)
+        .ledger(
+            Principal::system(),
+            "front",
+            at(0)..at(10),
+            &[],
+            Some(at(10)),
+            100,
+        )
         .unwrap();
     assert_eq!((nothing.first_us, nothing.tiles.len()), (None, 0));
     let segments: Vec<SegmentRow> = (0..50).map(|number| segment("front", number * 2)).collect();
@@ -292,7 +312,7 @@ fn a_ledger_knows_the_lifetime_and_stops_when_it_is_full() {
     loop {
         let ledger = test
             .store
-            .ledger("front", from..at(5000), &[], None, 20)
+            .ledger(Principal::system(), "front", from..at(5000), &[], None, 20)
             .unwrap();
         assert_eq!(
             (ledger.first_us, ledger.last_us),
@@ -319,7 +339,14 @@ fn a_ledger_knows_the_lifetime_and_stops_when_it_is_full() {
     }];
     let ledger = test
         .store
-        .ledger("front", at(985)..at(2000), &live, Some(at(1010)), 20)
+        .ledger(
+            Principal::system(),
+            "front",
+            at(985)..at(2000),
+            &live,
+            Some(at(1010)),
+            20,
+        )
         .unwrap();
     let ends: Vec<i64> = ledger
         .tiles

@@ -1,6 +1,6 @@
 //! Segments: stored once, found by time and path, summed up, refused.
 
-use nvr_base::ErrorKind;
+use nvr_base::{ErrorKind, Principal};
 use nvr_store::{CameraTotals, SegmentRow, StoreChange};
 use proptest::prelude::*;
 
@@ -15,7 +15,12 @@ fn a_segment_is_stored_once_and_read_back_whole() {
     row.blake3 = None;
     assert!(test.store.insert_segment(&row).unwrap());
     assert!(!test.store.insert_segment(&row).unwrap());
-    assert_eq!(test.after_kill().segment(&row.id).unwrap(), row);
+    assert_eq!(
+        test.after_kill()
+            .segment(Principal::system(), &row.id)
+            .unwrap(),
+        row
+    );
 
     let mut other = segment("front", 0);
     other.id = "other".to_owned();
@@ -30,7 +35,9 @@ fn a_segment_is_stored_once_and_read_back_whole() {
 
     assert_eq!(test.store.delete_segment(&row.id).unwrap(), row);
     for error in [
-        test.store.segment(&row.id).unwrap_err(),
+        test.store
+            .segment(Principal::system(), &row.id)
+            .unwrap_err(),
         test.store.delete_segment(&row.id).unwrap_err(),
     ] {
         assert_eq!(error.kind(), ErrorKind::NotFound);
@@ -54,6 +61,7 @@ fn a_range_finds_what_reaches_into_it() {
         let found = test
             .store
             .segments(
+                Principal::system(),
                 "front",
                 NOW_US + start * SECOND_US,
                 NOW_US + end * SECOND_US,
@@ -75,7 +83,10 @@ fn a_range_finds_what_reaches_into_it() {
     check(100, 500, 500, &[]);
     check(40, 20, 500, &[]);
     for limit in [0, 501] {
-        let error = test.store.segments("front", 0, 1, limit).unwrap_err();
+        let error = test
+            .store
+            .segments(Principal::system(), "front", 0, 1, limit)
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     }
 }
@@ -110,7 +121,7 @@ fn a_range_finds_segments_of_any_length() {
                 .cloned()
                 .collect();
             expect.sort_by(|a, b| (a.start_us, &a.id).cmp(&(b.start_us, &b.id)));
-            let found = test.store.segments(&camera, start_us, end_us, 500).unwrap();
+            let found = test.store.segments(Principal::system(), &camera, start_us, end_us, 500).unwrap();
             prop_assert_eq!(found, expect);
         }
     });
@@ -193,7 +204,10 @@ fn paths_that_lead_out_of_the_storage_are_refused() {
         row.camera = (*text).to_owned();
         row.codec = (*text).to_owned();
         assert!(test.store.insert_segment(&row).unwrap());
-        assert_eq!(test.store.segment(&row.id).unwrap(), row);
+        assert_eq!(
+            test.store.segment(Principal::system(), &row.id).unwrap(),
+            row
+        );
         assert_eq!(test.store.segment_paths(text).unwrap(), [*text]);
     }
 }

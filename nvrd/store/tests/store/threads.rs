@@ -1,5 +1,6 @@
 //! Several threads on one store: nothing lost, nothing torn.
 
+use nvr_base::Principal;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nvr_store::{Change, EventFilter, PageRequest, StoreChange};
@@ -38,7 +39,9 @@ fn two_write_and_two_read() {
                 };
                 let mut before = 0;
                 while !done.load(Ordering::Relaxed) {
-                    let page = store.events(&EventFilter::default(), request).unwrap();
+                    let page = store
+                        .events(Principal::system(), &EventFilter::default(), request)
+                        .unwrap();
                     // Count and items are of one moment, and no commit is ever taken back.
                     assert_eq!(page.total, page.items.len() as u64);
                     assert!(page.total >= before);
@@ -57,7 +60,10 @@ fn two_write_and_two_read() {
     });
     for camera in ["front", "yard"] {
         let end_us = NOW_US + BATCHES * 10 * SECOND_US;
-        let found = test.store.segments(camera, NOW_US, end_us, 500).unwrap();
+        let found = test
+            .store
+            .segments(Principal::system(), camera, NOW_US, end_us, 500)
+            .unwrap();
         assert_eq!(found.len(), usize::try_from(BATCHES).unwrap());
     }
 }

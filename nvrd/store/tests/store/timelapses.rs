@@ -1,6 +1,6 @@
 //! Time-lapses in the store: their turns, their ends, and what a restart makes of them.
 
-use nvr_base::ErrorKind;
+use nvr_base::{ErrorKind, Principal};
 use nvr_store::{NewTimelapse, PageRequest, TimelapseFilm, TimelapseState};
 
 use crate::support::{EVIL, NOW_US, TestStore};
@@ -47,7 +47,7 @@ fn each_has_its_turn_and_its_end() {
             .end_timelapse(&first.id, Some(FILM), Some("why"))
             .unwrap()
     );
-    let done = store.timelapse(&first.id).unwrap();
+    let done = store.timelapse(Principal::system(), &first.id).unwrap();
     assert_eq!(
         (done.state, done.film, done.finished_us),
         (TimelapseState::Done, Some(FILM), Some(NOW_US))
@@ -63,7 +63,7 @@ fn each_has_its_turn_and_its_end() {
     assert_eq!(store.begin_timelapse().unwrap(), None);
 
     let page = PageRequest { page: 1, limit: 10 };
-    let all = store.timelapses(page).unwrap();
+    let all = store.timelapses(Principal::system(), page).unwrap();
     let ids: Vec<&str> = all.items.iter().map(|row| row.id.as_str()).collect();
     assert_eq!(
         (ids, all.total),
@@ -73,7 +73,7 @@ fn each_has_its_turn_and_its_end() {
     store.delete_timelapse(&first.id).unwrap();
     for gone in [
         store.delete_timelapse(&first.id),
-        store.timelapse(&first.id).map(drop),
+        store.timelapse(Principal::system(), &first.id).map(drop),
     ] {
         assert_eq!(gone.unwrap_err().kind(), ErrorKind::NotFound);
     }
@@ -85,11 +85,14 @@ fn what_a_kill_interrupts_waits_again_but_not_for_ever() {
     let store = &test.store;
     let id = store.add_timelapse(&wish("front"), 9).unwrap().id;
     for _ in 0..3 {
-        assert_eq!(store.timelapse(&id).unwrap().state, TimelapseState::Queued);
+        assert_eq!(
+            store.timelapse(Principal::system(), &id).unwrap().state,
+            TimelapseState::Queued
+        );
         assert_eq!(store.begin_timelapse().unwrap().unwrap().id, id);
         store.requeue_timelapses(3).unwrap();
     }
-    let failed = store.timelapse(&id).unwrap();
+    let failed = store.timelapse(Principal::system(), &id).unwrap();
     assert_eq!(failed.state, TimelapseState::Failed);
     assert_eq!(
         failed.detail.as_deref(),

@@ -1,0 +1,115 @@
+//! Who a handler works for: the context of the API together with the principal that asks.
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use nvr_base::{Error, Principal, Result};
+use warp::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use super::context::{ApiContext, Lane};
+use super::error::{ApiError, ApiResult};
+use crate::auth::{Asked, Need, Refused};
+
+/// The address a connection comes from; the listener adds it to every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// The context of the API, for somebody.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    context: Arc<ApiContext>,
+    principal: Arc<Principal>,
+    peer: Option<SocketAddr>,
+}
+
+impl Deref for Caller {
+    type Target = ApiContext;
+
+    fn deref(&self) -> &ApiContext {
+        &self.context
+    }
+}
+
+impl Caller {
+    /// Who asks.
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// Where the request comes from; unknown in tests that have no connection.
+    #[expect(dead_code, reason = "the log-in limits will count by it")]
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Runs blocking work in a lane, off the threads that serve requests.
+    ///
+    /// A client that goes does not stop the work, and the work keeps its place in the lane.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        lane: Lane,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        let this = self.clone();
+        self.context.block(lane, move || work(&this)).await
+    }
+
+    /// For a camera that a body or a parameter names.
+    ///
+    /// # Errors
+    /// `NotFound`, in the words of a camera that does not exist, where the principal may not know of it.
+    pub(crate) fn may_know(&self, camera: &str) -> Result<()> {
+        match self.principal.sees(camera) {
+            true => Ok(()),
+            false => Err(no_camera(camera)),
+        }
+    }
+}
+
+/// That there is no such camera; the very words also for one that the asker may not know of.
+pub(crate) fn no_camera(name: &str) -> Error {
+    Error::not_found(format!("no camera is called {name:?}"))
+}
+
+/// What a request may go on with.
+pub(super) struct Admitted {
+    pub(super) caller: Caller,
+    /// What the answer carries beside its own.
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Lets a request in, or says why not; `camera` is the one that its path names.
+pub(super) async fn admit(
+    context: &Arc<ApiContext>,
+    need: Need,
+    method: &Method,
+    headers: &HeaderMap,
+    peer: Option<SocketAddr>,
+    camera: Option<&str>,
+) -> ApiResult<Admitted> {
+    let asked = Asked {
+        method,
+        headers,
+        peer,
+        need,
+    };
+    let identified = context.auth.identify(&asked).await.map_err(refusal)?;
+    let caller = Caller {
+        context: Arc::clone(context),
+        principal: identified.principal,
+        peer,
+    };
+    if let Some(camera) = camera {
+        caller.may_know(camera)?;
+    }
+    Ok(Admitted {
+        caller,
+        headers: identified.headers,
+    })
+}
+
+fn refusal(refused: Refused) -> ApiError {
+    let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::FORBIDDEN);
+    ApiError::new(status, refused.detail).with_headers(refused.headers)
+}
