@@ -182,5 +182,80 @@ table! {
     }
 }
 
+table! {
+    event_descriptions (event_id) {
+        event_id -> Text,
+        description -> Text,
+        provider -> Text,
+        model -> Text,
+        confidence -> Nullable<BigInt>,
+        objects_json -> Text,
+        tokens -> BigInt,
+        cost -> Double,
+        response_time_ms -> BigInt,
+        created_us -> BigInt,
+        count -> BigInt,
+    }
+}
+
+table! {
+    ai_providers (id) {
+        id -> Text,
+        name -> Text,
+        base_url -> Text,
+        model -> Text,
+        api_key -> Nullable<Text>,
+        prompt -> Nullable<Text>,
+        rank -> BigInt,
+        enabled -> Bool,
+        timeout_s -> BigInt,
+        max_image_px -> BigInt,
+        price_in -> Double,
+        price_out -> Double,
+        created_us -> BigInt,
+        updated_us -> BigInt,
+    }
+}
+
+table! {
+    ai_usage (day, provider) {
+        day -> BigInt,
+        provider -> Text,
+        calls -> BigInt,
+        successes -> BigInt,
+        tokens -> BigInt,
+        cost -> Double,
+        duration_ms -> BigInt,
+    }
+}
+
+table! {
+    protect_controllers (id) {
+        id -> Text,
+        name -> Text,
+        host -> Text,
+        port -> BigInt,
+        username -> Text,
+        password -> Text,
+        verify_ssl -> Bool,
+        wanted -> Bool,
+        last_connected_us -> Nullable<BigInt>,
+        last_error -> Nullable<Text>,
+        created_us -> BigInt,
+        updated_us -> BigInt,
+    }
+}
+
+table! {
+    protect_cameras (controller_id, protect_camera_id) {
+        controller_id -> Text,
+        protect_camera_id -> Text,
+        camera -> Text,
+        created_us -> BigInt,
+    }
+}
+
 joinable!(event_zones -> events (event_id));
+joinable!(event_descriptions -> events (event_id));
 allow_tables_to_appear_in_same_query!(events, event_zones);
+allow_tables_to_appear_in_same_query!(events, event_descriptions);

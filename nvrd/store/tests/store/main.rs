@@ -15,6 +15,8 @@ mod timelapses;
 mod ledger;
 mod deletion;
 mod exports;
+mod described;
+mod controllers;
 mod batches;
 mod threads;
 mod damage;
