@@ -3,7 +3,7 @@
 use nvr_base::{Error, ErrorKind, Result};
 
 use crate::conn::{Conn, Store};
-use crate::events::{self, EventChange};
+use crate::events::{self, EventChange, Tally};
 use crate::failure::Failure;
 use crate::gaps::{self, GapChange};
 use crate::segments::{self, SegmentRow};
@@ -51,10 +51,11 @@ impl Store {
         if changes.is_empty() {
             return Ok(Committed::default());
         }
-        self.write(|conn| {
+        let committed = self.write(|conn| {
             let mut committed = Committed::default();
+            let mut tally = Tally::default();
             for (index, change) in changes.iter().enumerate() {
-                match apply(self, conn, change) {
+                match apply(self, conn, change, &mut tally) {
                     Ok(None) => {}
                     Ok(Some(change)) => committed.changes.push(change),
                     Err(Failure::Refused(error)) if is_about_the_change(&error) => {
@@ -63,8 +64,11 @@ impl Store {
                     Err(failure) => return Err(failure),
                 }
             }
+            tally.settle(conn)?;
             Ok(committed)
-        })
+        });
+        self.counted().changed();
+        committed
     }
 }
 
@@ -80,9 +84,12 @@ fn apply(
     store: &Store,
     conn: &mut Conn,
     change: &StoreChange,
+    tally: &mut Tally,
 ) -> Result<Option<StoreChange>, Failure> {
     match change {
-        StoreChange::Event(change) => Ok(events::apply(conn, change)?.map(StoreChange::Event)),
+        StoreChange::Event(change) => {
+            Ok(events::apply(conn, change, tally)?.map(StoreChange::Event))
+        }
         StoreChange::Segment(segment) => {
             Ok(segments::insert(conn, segment)?.then(|| StoreChange::Segment(segment.clone())))
         }

@@ -11,6 +11,7 @@ use diesel::result::Error as QueryError;
 use nvr_base::{Clock, Error, Result};
 use uuid::{ContextV7, Timestamp, Uuid};
 
+use crate::events::Counted;
 use crate::failure::{Failure, from_message, from_query};
 use crate::migrate;
 
@@ -50,6 +51,8 @@ struct Inner {
     writer: Mutex<Option<Conn>>,
     readers: Pool<ConnectionManager<Conn>>,
     read_only: bool,
+    /// Totals of lists of events that took long to count.
+    counted: Counted,
 }
 
 impl std::fmt::Debug for Store {
@@ -120,6 +123,7 @@ impl Store {
                 read_only: writer.is_none(),
                 writer: Mutex::new(writer),
                 readers,
+                counted: Counted::default(),
             }),
         })
     }
@@ -148,6 +152,14 @@ impl Store {
 
     pub(crate) fn now_us(&self) -> i64 {
         self.inner.clock.unix_us()
+    }
+
+    pub(crate) fn monotonic(&self) -> Duration {
+        self.inner.clock.monotonic()
+    }
+
+    pub(crate) fn counted(&self) -> &Counted {
+        &self.inner.counted
     }
 
     /// Runs queries on one snapshot of the database.

@@ -8,6 +8,7 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use nvr_base::{Error, Result};
 
 use crate::conn::{Conn, Store};
+use crate::events;
 use crate::failure::from_query;
 
 /// Tables that no file of a recording can give back, in an order that keeps references whole.
@@ -59,9 +60,11 @@ impl Store {
     /// # Errors
     /// When this database fails; whatever is wrong with the other one is in the answer.
     pub fn salvage(&self, from: &Path) -> Result<Vec<Salvaged>> {
-        self.beside(from, |conn| {
+        let salvaged = self.beside(from, |conn| {
             TABLES.iter().map(|table| table_of(conn, table)).collect()
-        })
+        })?;
+        self.write(|conn| Ok(events::settle_with_rows(conn)?))?;
+        Ok(salvaged)
     }
 
     /// Gives segments that are here the ids that they have in another database file, and protects those that are

@@ -51,6 +51,22 @@ table! {
 }
 
 table! {
+    event_totals (camera, kind) {
+        camera -> Text,
+        kind -> Text,
+        total -> BigInt,
+    }
+}
+
+table! {
+    event_places (camera, first_us) {
+        camera -> Text,
+        first_us -> BigInt,
+        total -> BigInt,
+    }
+}
+
+table! {
     segments (id) {
         id -> Text,
         camera -> Text,

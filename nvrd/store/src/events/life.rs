@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use nvr_base::{Error, Result};
 
+use super::places::Tally;
 use super::record::Record;
 use super::{Change, EventChange, EventRow, EventState, query};
 use crate::conn::Conn;
@@ -11,11 +12,18 @@ use crate::schema::{event_zones, events};
 use crate::tiers;
 
 /// Applies a step; returns what is to be committed, `None` if nothing changes.
-pub(crate) fn apply(conn: &mut Conn, change: &EventChange) -> Result<Option<EventChange>, Failure> {
+///
+/// What it does to the number of events goes into `tally`, which is to be settled in the same transaction.
+pub(crate) fn apply(
+    conn: &mut Conn,
+    change: &EventChange,
+    tally: &mut Tally,
+) -> Result<Option<EventChange>, Failure> {
     check(&change.event)?;
     let event = normal(change);
     let Some(stored) = query::find(conn, &event.id)? else {
         insert(conn, &event)?;
+        tally.add(&event);
         // Whoever follows the committed steps has not heard of the event before.
         let change = match change.change {
             Change::Opened | Change::Updated => Change::Opened,
@@ -27,6 +35,12 @@ pub(crate) fn apply(conn: &mut Conn, change: &EventChange) -> Result<Option<Even
         return Ok(None);
     }
     update(conn, &event, &stored)?;
+    if (&event.camera, &event.kind, event.start_us)
+        != (&stored.camera, &stored.kind, stored.start_us)
+    {
+        tally.remove(&stored);
+        tally.add(&event);
+    }
     Ok(Some(EventChange {
         change: change.change,
         event,
@@ -40,6 +54,9 @@ pub(super) fn delete(conn: &mut Conn, id: &str) -> QueryResult<bool> {
     // Zones go with it, by the foreign key.
     diesel::delete(events::table.find(id)).execute(conn)?;
     tiers::without_event(conn, &event)?;
+    let mut tally = Tally::default();
+    tally.remove(&event);
+    tally.settle(conn)?;
     Ok(true)
 }
 

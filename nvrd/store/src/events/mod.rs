@@ -1,6 +1,8 @@
 //! Events: their plain form and the questions and commands about them; how a change is applied is in `life`.
 
+mod counted;
 mod life;
+mod places;
 mod query;
 mod record;
 
@@ -9,7 +11,9 @@ use nvr_base::{Error, Principal, Result};
 use crate::conn::Store;
 use crate::page::{Page, PageRequest};
 
+pub(crate) use counted::Counted;
 pub(crate) use life::apply;
+pub(crate) use places::{Tally, settle_with_rows};
 pub(crate) use query::counts;
 
 /// Whether an event still goes on.
@@ -139,10 +143,21 @@ impl Store {
     /// # Errors
     /// `InvalidArgument` for a number that is not finite or an empty id, camera or kind.
     pub fn apply_event(&self, change: &EventChange) -> Result<Option<EventChange>> {
-        self.write(|conn| apply(conn, change))
+        let applied = self.write(|conn| {
+            let mut tally = Tally::default();
+            let applied = apply(conn, change, &mut tally)?;
+            tally.settle(conn)?;
+            Ok(applied)
+        });
+        self.counted().changed();
+        applied
     }
 
     /// One page of the events that a filter lets through and the asker may know of, newest start first.
+    ///
+    /// The total is exact where the filter names at most a camera and a kind; another one that takes long to count is
+    /// remembered for twenty times as long as that took, 10 s at most. Every page of all events or of one camera costs
+    /// about as much as the first; with another filter, what lies before a page is walked over.
     ///
     /// # Errors
     /// `InvalidArgument` for page 0, a limit out of range, or a NUL character in the search text.
@@ -154,7 +169,16 @@ impl Store {
     ) -> Result<Page<EventRow>> {
         let (limit, offset) = page.window()?;
         query::check(filter)?;
-        self.read(|conn| Ok(query::page(conn, principal, filter, limit, offset)?))
+        let asked = query::Asked {
+            principal,
+            filter,
+            limit,
+            offset,
+        };
+        self.read(|conn| {
+            let now = || self.monotonic();
+            Ok(query::page(conn, asked, self.counted(), now)?)
+        })
     }
 
     /// The event with that id.
@@ -180,17 +204,23 @@ impl Store {
             } else {
                 Err(unknown(id).into())
             }
-        })
+        })?;
+        self.counted().changed();
+        Ok(())
     }
 
     /// For the start of the program: closes every event that the last run left open and returns them as they are now.
     ///
     /// Each ends at its last known end, or at its start, never after `now_us`, and is marked as interrupted.
+    /// Totals that do not agree with the events are counted anew.
     ///
     /// # Errors
     /// Only those of the database.
     pub fn close_interrupted_events(&self, now_us: i64) -> Result<Vec<EventRow>> {
-        self.write(|conn| Ok(life::close_interrupted(conn, now_us)?))
+        self.write(|conn| {
+            settle_with_rows(conn)?;
+            Ok(life::close_interrupted(conn, now_us)?)
+        })
     }
 }
 

@@ -1,20 +1,30 @@
 //! Reads events: one, a page of those that a filter lets through, and how many there are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use diesel::dsl::{count_star, sql};
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
-use diesel::sql_types::Bool;
+use diesel::sql_types::{Bool, Text};
 use diesel::sqlite::Sqlite;
 use nvr_base::principal::CameraAccess;
 use nvr_base::{Error, Principal, Result};
 
+use super::counted::Counted;
 use super::record::Record;
-use super::{EventFilter, EventRow, EventState};
+use super::{EventFilter, EventRow, EventState, places};
 use crate::conn::Conn;
 use crate::page::Page;
 use crate::schema::{event_zones, events};
+
+/// Events, with conditions that are known only when it is asked.
+pub(super) type Boxed<'a> = events::BoxedQuery<'a, Sqlite>;
+
+/// So many are walked over faster than their place is looked up.
+const SHALLOW: i64 = 200;
+/// So many of several cameras are not sorted by start: walking from the newest on meets enough of them soon.
+const MANY: i64 = 2000;
 
 /// Sees that a filter can be asked.
 pub(super) fn check(filter: &EventFilter) -> Result<()> {
@@ -32,26 +42,90 @@ pub(super) fn check(filter: &EventFilter) -> Result<()> {
     Ok(())
 }
 
+/// A question for a page of events.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) principal: &'a Principal,
+    pub(super) filter: &'a EventFilter,
+    pub(super) limit: i64,
+    pub(super) offset: i64,
+}
+
 pub(super) fn page(
     conn: &mut Conn,
-    principal: &Principal,
-    filter: &EventFilter,
-    limit: i64,
-    offset: i64,
+    asked: Asked<'_>,
+    counted: &Counted,
+    now: impl Fn() -> Duration,
 ) -> QueryResult<Page<EventRow>> {
-    let total: i64 = filtered(principal, filter)
-        .select(count_star())
-        .first(conn)?;
-    let records = filtered(principal, filter)
-        .select(Record::as_select())
-        .order((events::start_us.desc(), events::id.desc()))
-        .limit(limit)
-        .offset(offset)
-        .load(conn)?;
+    let total = match lists(asked) {
+        Some(lists) => places::count(conn, lists.as_ref(), asked.filter.kind.as_deref())?,
+        None => {
+            let list = format!("{:?} {:?}", asked.principal.cameras, asked.filter);
+            counted.total(list, now, || {
+                filtered(asked.principal, asked.filter, false)
+                    .select(count_star())
+                    .first(conn)
+            })?
+        }
+    };
+    let records = if asked.offset < total {
+        records(conn, asked, total)?
+    } else {
+        Vec::new()
+    };
     Ok(Page {
         items: with_zones(conn, records)?,
         total: total.cast_unsigned(),
     })
+}
+
+/// The cameras whose totals together are what is asked for, `None` within for all; nothing where a condition needs
+/// more than they tell.
+fn lists(asked: Asked<'_>) -> Option<Option<BTreeSet<&str>>> {
+    let filter = asked.filter;
+    let told = EventFilter {
+        camera: filter.camera.clone(),
+        kind: filter.kind.clone(),
+        ..EventFilter::default()
+    };
+    if *filter != told {
+        return None;
+    }
+    Some(match (&filter.camera, &asked.principal.cameras) {
+        (None, CameraAccess::All) => None,
+        (None, CameraAccess::Only(names)) => Some(names.iter().map(String::as_str).collect()),
+        (Some(camera), _) => Some(
+            Some(camera.as_str())
+                .filter(|camera| asked.principal.sees(camera))
+                .into_iter()
+                .collect(),
+        ),
+    })
+}
+
+/// The events of a page, those before it passed over in the cheapest way there is.
+fn records(conn: &mut Conn, asked: Asked<'_>, total: i64) -> QueryResult<Vec<Record>> {
+    let mut query = filtered(asked.principal, asked.filter, total > MANY);
+    let mut offset = asked.offset;
+    let list = lists(asked).filter(|_| asked.filter.kind.is_none() && offset >= SHALLOW);
+    let camera = match &list {
+        Some(None) => Some(None),
+        Some(Some(cameras)) if cameras.len() == 1 => Some(cameras.first().copied()),
+        _ => None,
+    };
+    if let Some(camera) = camera {
+        let Some(place) = places::place(conn, camera, offset)? else {
+            return Ok(Vec::new());
+        };
+        query = query.filter(events::start_us.le(place.start_us));
+        offset = place.offset;
+    }
+    query
+        .select(Record::as_select())
+        .order((events::start_us.desc(), events::id.desc()))
+        .limit(asked.limit)
+        .offset(offset)
+        .load(conn)
 }
 
 pub(super) fn find(conn: &mut Conn, id: &str) -> QueryResult<Option<EventRow>> {
@@ -80,7 +154,7 @@ pub(super) fn open(conn: &mut Conn) -> QueryResult<Vec<EventRow>> {
 pub(crate) fn counts(conn: &mut Conn) -> QueryResult<(i64, i64)> {
     let open = events::table.filter(is_open());
     Ok((
-        events::table.count().get_result(conn)?,
+        places::count(conn, None, None)?,
         open.count().get_result(conn)?,
     ))
 }
@@ -90,13 +164,17 @@ fn is_open() -> SqlLiteral<Bool> {
     sql("events.state = 'open'")
 }
 
-fn filtered<'a>(
-    principal: &'a Principal,
-    filter: &'a EventFilter,
-) -> events::BoxedQuery<'a, Sqlite> {
+/// The events that somebody may know of and a filter lets through; those of several cameras either by the index of
+/// the cameras or, `by_start`, in the order of their start.
+fn filtered<'a>(principal: &'a Principal, filter: &'a EventFilter, by_start: bool) -> Boxed<'a> {
     let mut query = events::table.into_boxed();
     if let CameraAccess::Only(names) = &principal.cameras {
-        query = query.filter(events::camera.eq_any(names));
+        query = if by_start && names.len() > 1 {
+            // No index knows the expression, so none but that by start is left.
+            query.filter(sql::<Text>("(events.camera || '')").eq_any(names))
+        } else {
+            query.filter(events::camera.eq_any(names))
+        };
     }
     if let Some(camera) = &filter.camera {
         query = query.filter(events::camera.eq(camera));

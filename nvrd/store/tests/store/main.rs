@@ -9,6 +9,7 @@ mod support;
 mod cameras;
 mod event_life;
 mod event_lists;
+mod event_places;
 mod segments;
 mod gaps;
 mod timelapses;
