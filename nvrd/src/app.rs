@@ -25,6 +25,7 @@ use crate::ingest::{self, CommittedEvent, Ingest};
 use crate::live::Live;
 use crate::retention::{self, Policy, Retention};
 use crate::storage::{Storage, Watch};
+use crate::vault::Vault;
 use crate::{plugins, recovery};
 
 /// Committed events that a slow listener may be behind before it loses the oldest.
@@ -66,6 +67,7 @@ impl App {
             events,
             alarms,
             retention,
+            vault,
             ..
         } = kept;
 
@@ -86,6 +88,7 @@ impl App {
             config_folder: config_folder.to_owned(),
             storage: Arc::clone(&storage),
             store: store.clone(),
+            vault,
             clock: Arc::clone(&clock),
             supervisor,
             restream,
@@ -196,6 +199,7 @@ struct Kept {
     /// This run of the daemon, which is noted.
     run: RunRow,
     evidence: Arc<Evidence>,
+    vault: Arc<Vault>,
     events: broadcast::Sender<CommittedEvent>,
     alarms: Arc<Alarms>,
     retention: Arc<Retention>,
@@ -223,6 +227,7 @@ impl Kept {
         storage.identify(&store)?;
         store.close_interrupted_events(clock.unix_us())?;
         let evidence = Arc::new(Evidence::open(&storage.evidence(), Arc::clone(clock))?);
+        let vault = Arc::new(Vault::open_in(&storage.keys())?);
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
         let alarms = Alarms::new(store.clone(), Arc::clone(clock), events.clone());
         let alarms = Arc::new(alarms);
@@ -243,6 +248,7 @@ impl Kept {
             store,
             run,
             evidence,
+            vault,
             events,
             alarms,
             retention,

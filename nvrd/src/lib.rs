@@ -10,6 +10,7 @@ pub mod config;
 pub mod app;
 pub mod plugins;
 pub mod storage;
+pub mod vault;
 pub mod evidence;
 pub mod recovery;
 pub mod cameras;

@@ -18,6 +18,7 @@ use crate::retention::Retention;
 use crate::stills::Stills;
 use crate::storage::Storage;
 use crate::timelapse::Timelapses;
+use crate::vault::Vault;
 
 /// How long a request waits for its turn.
 const TURN: Duration = Duration::from_secs(10);
@@ -27,6 +28,12 @@ pub struct ApiContext {
     /// Says who asks.
     pub(super) auth: Arc<Auth>,
     pub(super) cameras: Arc<Cameras>,
+    /// Seals what is stored and must not be read there.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for those who store secrets of other systems")
+    )]
+    pub(super) vault: Arc<Vault>,
     pub(super) store: Store,
     pub(super) storage: Arc<Storage>,
     pub(super) retention: Arc<Retention>,
@@ -93,6 +100,7 @@ impl ApiContext {
         );
         Self {
             auth: Arc::new(Auth::open()),
+            vault: Arc::clone(cameras.vault()),
             cameras,
             store,
             storage,

@@ -7,6 +7,7 @@ use nvr_media::ParamValue;
 use nvr_store::{CameraRow, NewCamera};
 
 use crate::config::CameraConfig;
+use crate::vault::Vault;
 
 /// A camera as a client or the file describes it.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,7 +105,7 @@ fn take_credentials(key: &str, uri: &mut String) -> Result<Option<(String, Optio
     Ok(Some((user, password)))
 }
 
-pub(super) fn row_of_input(input: &CameraInput) -> Result<NewCamera> {
+pub(super) fn row_of_input(input: &CameraInput, vault: &Vault) -> Result<NewCamera> {
     let params: serde_json::Map<String, serde_json::Value> = input
         .params
         .iter()
@@ -123,11 +124,12 @@ pub(super) fn row_of_input(input: &CameraInput) -> Result<NewCamera> {
         password: input
             .password
             .as_ref()
-            .map(|password| password.expose().to_owned()),
+            .map(|password| vault.seal(password.expose())),
     })
 }
 
-pub(super) fn input_of_row(row: CameraRow) -> Result<CameraInput> {
+/// A camera whose password cannot be opened goes without it: the others record all the same.
+pub(super) fn input_of_row(row: CameraRow, vault: &Vault) -> Result<CameraInput> {
     let params = serde_json::from_str(&row.params_json).map_err(|error| {
         Error::data_loss(format!(
             "camera {:?}: stored parameters are no JSON object",
@@ -135,12 +137,18 @@ pub(super) fn input_of_row(row: CameraRow) -> Result<CameraInput> {
         ))
         .with_source(error)
     })?;
+    let password = row.password.and_then(|sealed| {
+        vault
+            .open(&sealed)
+            .inspect_err(|error| tracing::debug!(camera.id = row.name, %error, "no password"))
+            .ok()
+    });
     Ok(CameraInput {
         name: row.name,
         uri: row.uri,
         sub_uri: row.sub_uri,
         user: row.user,
-        password: row.password.map(Secret::new),
+        password,
         pipeline: row.pipeline,
         params,
         enabled: row.enabled,

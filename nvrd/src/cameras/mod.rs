@@ -20,6 +20,7 @@ use nvr_store::Store;
 
 use crate::config::CameraConfig;
 use crate::storage::Storage;
+use crate::vault::Vault;
 
 pub use input::{CameraInput, input_of_config, json_of_param, without_credentials_in_uri};
 pub use spec::{SpecContext, check_uri, credentials_of, spec_of_input};
@@ -70,6 +71,7 @@ pub struct Cameras {
     config_folder: PathBuf,
     storage: Arc<Storage>,
     store: Store,
+    vault: Arc<Vault>,
     clock: Arc<dyn Clock>,
     supervisor: Supervisor,
     restream: Restream,
@@ -94,6 +96,8 @@ pub struct Parts {
     pub storage: Arc<Storage>,
     /// The store.
     pub store: Store,
+    /// Seals the passwords of cameras.
+    pub vault: Arc<Vault>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// The supervisor.
@@ -121,6 +125,7 @@ impl Cameras {
             config_folder: parts.config_folder,
             storage: parts.storage,
             store: parts.store,
+            vault: parts.vault,
             clock: parts.clock,
             supervisor: parts.supervisor,
             restream: parts.restream,
@@ -140,12 +145,27 @@ impl Cameras {
         }
     }
 
-    /// Starts what shall run.
+    /// Starts what shall run; passwords that an earlier version stored as they are get sealed first.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be read or written.
     pub fn start(&self) -> Result<()> {
         let _door = self.door.lock().expect("no holder of this lock panics");
+        let sealed = self.store.replace_camera_passwords(|password| {
+            (!Vault::is_sealed(password)).then(|| self.vault.seal(password))
+        })?;
+        if sealed > 0 {
+            tracing::warn!(
+                cameras = sealed,
+                "passwords of cameras are sealed now; copies of the database that were made before still hold them as \
+                 they are"
+            );
+        }
+        for row in self.store.list_cameras()? {
+            if let Some(Err(error)) = row.password.map(|sealed| self.vault.open(&sealed)) {
+                tracing::error!(camera.id = row.name, %error, "the camera goes without its password");
+            }
+        }
         self.apply()
     }
 
@@ -161,6 +181,11 @@ impl Cameras {
     /// Stops every camera in order.
     pub fn stop(&self) {
         self.supervisor.stop();
+    }
+
+    /// What seals the secrets of this daemon.
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
     }
 
     /// The address of the RTSP server.
@@ -213,7 +238,8 @@ impl Cameras {
                 "there are {MAX_CAMERAS} cameras already"
             )));
         }
-        self.store.insert_camera(&row_of_input(&input)?)?;
+        self.store
+            .insert_camera(&row_of_input(&input, &self.vault)?)?;
         self.apply()?;
         self.get(&input.name)
     }
@@ -231,7 +257,8 @@ impl Cameras {
         let before = self.get(name)?.input;
         self.writable(name)?;
         let after = self.checked(change(before)?)?;
-        self.store.update_camera(&row_of_input(&after)?)?;
+        self.store
+            .update_camera(&row_of_input(&after, &self.vault)?)?;
         self.apply()?;
         self.get(name)
     }
@@ -349,7 +376,7 @@ impl Cameras {
             .map(|input| (input.clone(), Origin::File))
             .collect();
         for row in self.store.list_cameras()? {
-            let input = input_of_row(row)?;
+            let input = input_of_row(row, &self.vault)?;
             if inputs.iter().any(|(other, _)| other.name == input.name) {
                 tracing::warn!(
                     camera.id = input.name,

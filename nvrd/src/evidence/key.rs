@@ -175,7 +175,7 @@ fn write_new(file: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 }
 
 /// Lower-case hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes
         .iter()

@@ -22,6 +22,7 @@ use nvr_store::SegmentRow;
 pub use chain::Head;
 pub use entry::{Entry, Kind};
 pub use key::PublicKey;
+pub(crate) use key::hex;
 pub use proof::{Checked, Proof, Source, check};
 pub(crate) use verify::start_of;
 pub use verify::{Finding, Place, Report, Wanted, cameras, is_running, verify};

@@ -186,6 +186,11 @@ impl Storage {
         self.first().root().join("nvrd.db")
     }
 
+    /// The folder of the keys that seal secrets and sign tokens.
+    pub fn keys(&self) -> PathBuf {
+        self.first().root().join("keys")
+    }
+
     /// The folder of the keys and of the chains of recordings.
     pub fn evidence(&self) -> PathBuf {
         self.first().root().join("evidence")

@@ -127,6 +127,32 @@ impl Store {
         })
     }
 
+    /// Replaces the stored passwords for which `replace` gives another text; says how many.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub fn replace_camera_passwords(
+        &self,
+        replace: impl Fn(&str) -> Option<String>,
+    ) -> Result<usize> {
+        let found: Vec<(String, String)> = self
+            .list_cameras()?
+            .into_iter()
+            .filter_map(|row| Some((row.name, replace(row.password.as_deref()?)?)))
+            .collect();
+        if found.is_empty() {
+            return Ok(0);
+        }
+        self.write(|conn| {
+            for (name, password) in &found {
+                diesel::update(cameras::table.find(name))
+                    .set(cameras::password.eq(Some(password)))
+                    .execute(conn)?;
+            }
+            Ok(found.len())
+        })
+    }
+
     /// Forgets a camera. Its events, segments, gaps and files stay: they leave by retention or by hand.
     ///
     /// # Errors

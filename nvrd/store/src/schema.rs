@@ -271,6 +271,100 @@ table! {
     }
 }
 
+table! {
+    users (id) {
+        id -> Text,
+        name -> Text,
+        name_key -> Text,
+        display_name -> Nullable<Text>,
+        email -> Nullable<Text>,
+        role -> Text,
+        all_cameras -> Bool,
+        active -> Bool,
+        must_change_password -> Bool,
+        password_hash -> Text,
+        digest -> Nullable<Text>,
+        totp -> Nullable<Text>,
+        totp_pending -> Nullable<Text>,
+        totp_step -> Nullable<BigInt>,
+        created_us -> BigInt,
+        updated_us -> BigInt,
+        last_login_us -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    user_cameras (user_id, camera) {
+        user_id -> Text,
+        camera -> Text,
+    }
+}
+
+table! {
+    sessions (id) {
+        id -> Text,
+        user_id -> Text,
+        kind -> Text,
+        secret_hash -> Text,
+        address -> Nullable<Text>,
+        agent -> Nullable<Text>,
+        created_us -> BigInt,
+        seen_us -> BigInt,
+        expires_us -> BigInt,
+    }
+}
+
+table! {
+    identity (one) {
+        one -> Integer,
+        version -> BigInt,
+    }
+}
+
+table! {
+    api_keys (id) {
+        id -> Text,
+        name -> Text,
+        prefix -> Text,
+        hash -> Text,
+        scopes -> Text,
+        all_cameras -> Bool,
+        per_minute -> BigInt,
+        created_by -> Nullable<Text>,
+        created_us -> BigInt,
+        expires_us -> Nullable<BigInt>,
+        revoked_us -> Nullable<BigInt>,
+        uses -> BigInt,
+        last_used_us -> Nullable<BigInt>,
+        last_used_ip -> Nullable<Text>,
+    }
+}
+
+table! {
+    api_key_cameras (key_id, camera) {
+        key_id -> Text,
+        camera -> Text,
+    }
+}
+
+table! {
+    audit_log (id) {
+        id -> Text,
+        at_us -> BigInt,
+        actor_kind -> Text,
+        actor_id -> Nullable<Text>,
+        actor -> Text,
+        address -> Nullable<Text>,
+        action -> Text,
+        method -> Nullable<Text>,
+        route -> Nullable<Text>,
+        object -> Nullable<Text>,
+        status -> Nullable<Integer>,
+        refused -> Bool,
+        detail -> Nullable<Text>,
+    }
+}
+
 joinable!(event_zones -> events (event_id));
 joinable!(event_descriptions -> events (event_id));
 allow_tables_to_appear_in_same_query!(events, event_zones);

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{NOW_US, World};
+use crate::vault::Vault;
 
 #[tokio::test]
 async fn a_camera_lives_and_keeps_its_password_to_itself() {
@@ -96,7 +97,10 @@ async fn a_camera_changes_in_parts_or_as_a_whole() {
         (&json!("root"), &json!("rtsp://10.0.0.7/"))
     );
     let stored = world.context.store.camera("front").unwrap();
-    assert_eq!(stored.password.as_deref(), Some("new"));
+    let sealed = stored.password.unwrap();
+    assert!(Vault::is_sealed(&sealed) && !sealed.contains("new"));
+    let opened = world.context.vault.open(&sealed).unwrap();
+    assert_eq!(opened.expose(), "new");
 
     let whole = json!({"uri": "rtsp://10.0.0.8/", "pipeline": "record", "enabled": false});
     let replaced = world
@@ -257,4 +261,41 @@ async fn health_counts_what_there_is() {
     assert!(health["storage"]["total_bytes"].as_u64() > Some(0));
     let rtsp = format!("rtsp://{}/", world.context.cameras.rtsp_address());
     assert_eq!(health["rtsp"]["url"], json!(rtsp));
+}
+
+#[tokio::test]
+async fn passwords_of_an_earlier_version_are_sealed_at_the_start() {
+    let world = World::new();
+    let store = &world.context.store;
+    let row = nvr_store::NewCamera {
+        name: "old".to_owned(),
+        uri: "rtsp://10.0.0.7/a".to_owned(),
+        sub_uri: None,
+        pipeline: "record".to_owned(),
+        params_json: "{}".to_owned(),
+        enabled: false,
+        user: Some("admin".to_owned()),
+        password: Some("clear-secret".to_owned()),
+    };
+    store.insert_camera(&row).unwrap();
+    for _ in 0..2 {
+        world.context.cameras.start().unwrap();
+        let sealed = store.camera("old").unwrap().password.unwrap();
+        let opened = world.context.vault.open(&sealed).unwrap();
+        assert_eq!(opened.expose(), "clear-secret");
+    }
+    let view = world.context.cameras.get("old").unwrap();
+    assert_eq!(view.input.password.unwrap().expose(), "clear-secret");
+
+    // What another key sealed is lost, and the camera is there all the same.
+    let other = tempfile::tempdir().unwrap();
+    let foreign = Vault::open_in(other.path()).unwrap().seal("x");
+    store
+        .replace_camera_passwords(|_| Some(foreign.clone()))
+        .unwrap();
+    assert_eq!(
+        world.json("/api/v1/cameras/old").await["has_password"],
+        false
+    );
+    world.context.cameras.start().unwrap();
 }

@@ -34,6 +34,7 @@ use crate::evidence::Evidence;
 use crate::exports::{Exports, Parts as ExportParts};
 use crate::retention::{self, Policy, Retention};
 use crate::storage::Storage;
+use crate::vault::Vault;
 
 /// 2026-01-01 00:00 UTC.
 const NOW_US: i64 = 1_767_225_600_000_000;
@@ -76,6 +77,7 @@ impl World {
             config_folder: folder.path().to_owned(),
             storage: storage.clone(),
             store: store.clone(),
+            vault: Arc::new(Vault::open_in(&storage.keys()).unwrap()),
             clock: clock_of_all.clone(),
             supervisor: Supervisor::new(clock_of_all.clone(), sender, taps.clone()),
             restream: Restream::start(([127, 0, 0, 1], 0).into(), taps.clone()).unwrap(),
