@@ -23,6 +23,7 @@ use crate::evidence::Evidence;
 use crate::exports::{self, Exports};
 use crate::ingest::{self, CommittedEvent, Ingest};
 use crate::live::Live;
+use crate::outbound::Outbound;
 use crate::retention::{self, Policy, Retention};
 use crate::storage::{Storage, Watch};
 use crate::vault::Vault;
@@ -75,6 +76,9 @@ impl App {
         let (listener, api_address) = listen(config.api.listen).await?;
         let taps = Taps::default();
         let restream = Restream::start(config.rtsp.listen, taps.clone())?;
+        let outbound = Arc::new(Outbound::new(&config.outbound)?);
+        outbound.add_listener(api_address);
+        outbound.add_listener(restream.address());
 
         // Cameras → notices → store → committed events.
         let (notices, inbox) = sync_channel(ingest::QUEUE);
@@ -82,7 +86,7 @@ impl App {
         let ingest = keeper("ingest", &stopping, move |_| writer.run(&inbox))?;
 
         // Commands go back by one door.
-        let cameras = Arc::new(Cameras::new(Parts {
+        let cameras = Cameras::new(Parts {
             descriptions,
             file: config.cameras,
             config_folder: config_folder.to_owned(),
@@ -93,7 +97,8 @@ impl App {
             supervisor,
             restream,
             taps,
-        })?);
+        })?;
+        let cameras = Arc::new(cameras.with_outbound(Arc::clone(&outbound)));
         let moving = Arc::clone(&cameras);
         let watch = Watch::new(
             Arc::clone(&storage),

@@ -13,6 +13,7 @@ pub mod storage;
 pub mod vault;
 pub mod evidence;
 pub mod recovery;
+pub mod outbound;
 pub mod cameras;
 pub mod live;
 pub mod ingest;

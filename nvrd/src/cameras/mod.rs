@@ -19,6 +19,7 @@ use nvr_media::{CameraSpec, CameraStatus, StorageMark, Supervisor, Triggered, sn
 use nvr_store::Store;
 
 use crate::config::CameraConfig;
+use crate::outbound::Outbound;
 use crate::storage::Storage;
 use crate::vault::Vault;
 
@@ -76,6 +77,8 @@ pub struct Cameras {
     supervisor: Supervisor,
     restream: Restream,
     taps: Taps,
+    /// Judges what clients want to connect to; none in tests that trust them.
+    outbound: Option<Arc<Outbound>>,
     /// Serialises changes: what is stored and what runs never differ by the order of two requests.
     door: Mutex<()>,
 }
@@ -130,6 +133,7 @@ impl Cameras {
             supervisor: parts.supervisor,
             restream: parts.restream,
             taps: parts.taps,
+            outbound: None,
             door: Mutex::new(()),
         };
         let problems: Vec<String> = this
@@ -143,6 +147,13 @@ impl Cameras {
         } else {
             Err(Error::invalid(problems.join("\n")))
         }
+    }
+
+    /// The same cameras; what clients say of where they are is judged by this guard.
+    #[must_use]
+    pub fn with_outbound(mut self, outbound: Arc<Outbound>) -> Self {
+        self.outbound = Some(outbound);
+        self
     }
 
     /// Starts what shall run; passwords that an earlier version stored as they are get sealed first.
@@ -225,6 +236,7 @@ impl Cameras {
     /// When a field is wrong or the name is taken.
     pub fn create(&self, input: CameraInput) -> Result<CameraView> {
         let input = self.checked(input)?;
+        self.reachable(&input)?;
         let _door = self.door.lock().expect("no holder of this lock panics");
         let all = self.inputs()?;
         if all.iter().any(|(other, _)| other.name == input.name) {
@@ -256,7 +268,11 @@ impl Cameras {
         let _door = self.door.lock().expect("no holder of this lock panics");
         let before = self.get(name)?.input;
         self.writable(name)?;
+        let places = (before.uri.clone(), before.sub_uri.clone());
         let after = self.checked(change(before)?)?;
+        if places != (after.uri.clone(), after.sub_uri.clone()) {
+            self.reachable(&after)?;
+        }
         self.store
             .update_camera(&row_of_input(&after, &self.vault)?)?;
         self.apply()?;
@@ -322,7 +338,9 @@ impl Cameras {
     /// # Errors
     /// One sentence on why no picture came of the main stream.
     pub fn test(&self, input: CameraInput) -> Result<Tested> {
-        let spec = self.spec(&self.checked(input)?)?;
+        let input = self.checked(input)?;
+        self.reachable(&input)?;
+        let spec = self.spec(&input)?;
         let clock = self.clock.as_ref();
         let probe = |stream: &Stream<'_>| probe::probe(clock, stream, PATIENCE, MEASURE);
         let main = Stream::of(&spec, StreamRole::Main)
@@ -358,6 +376,23 @@ impl Cameras {
         let input = without_credentials_in_uri(input)?;
         self.spec(&input)?;
         Ok(input)
+    }
+
+    /// Whether a client may send the daemon there; whoever wrote the configuration file may. Blocks for names.
+    fn reachable(&self, input: &CameraInput) -> Result<()> {
+        let places = (&input.uri, &input.sub_uri);
+        let of_file = self
+            .file
+            .iter()
+            .any(|file| (&file.uri, &file.sub_uri) == places);
+        let Some(outbound) = self.outbound.as_ref().filter(|_| !of_file) else {
+            return Ok(());
+        };
+        outbound.check_camera("uri", &input.uri)?;
+        match &input.sub_uri {
+            Some(sub_uri) => outbound.check_camera("sub_uri", sub_uri),
+            None => Ok(()),
+        }
     }
 
     fn writable(&self, name: &str) -> Result<()> {

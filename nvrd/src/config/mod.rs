@@ -5,6 +5,7 @@ mod units;
 mod retention;
 mod storage;
 mod export;
+mod outbound;
 mod nearest;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 pub use camera::CameraConfig;
 pub use export::ExportConfig;
+pub use outbound::{Net, OutboundConfig};
 pub use retention::{RetentionConfig, WhenFullConfig};
 pub use storage::{MoreStorage, StorageConfig};
 pub use units::{Bytes, Days};
@@ -40,6 +42,9 @@ pub struct Config {
     /// Exports of recordings.
     #[serde(default)]
     pub export: ExportConfig,
+    /// Calls that the daemon makes on behalf of clients.
+    #[serde(default)]
+    pub outbound: OutboundConfig,
     /// The log.
     #[serde(default)]
     pub log: LogConfig,
@@ -145,6 +150,7 @@ impl Config {
             more.path = folder.join(&more.path);
         }
         config.pipelines.path = config.pipelines.path.map(|path| folder.join(path));
+        config.outbound.ca_file = config.outbound.ca_file.map(|path| folder.join(path));
         for camera in &mut config.cameras {
             camera.password_file = camera.password_file.take().map(|path| folder.join(path));
         }

@@ -299,3 +299,47 @@ async fn passwords_of_an_earlier_version_are_sealed_at_the_start() {
     );
     world.context.cameras.start().unwrap();
 }
+
+#[tokio::test]
+async fn a_camera_is_nowhere_that_only_the_recorder_can_reach() {
+    let world = World::new();
+    let rtsp = world.context.cameras.rtsp_address();
+    let camera =
+        |uri: &str| json!({"name": "x", "uri": uri, "pipeline": "record", "enabled": false});
+    for (uri, says) in [
+        (
+            "rtsp://169.254.169.254/latest",
+            "uri: 169.254.169.254 is the address of a cloud",
+        ),
+        (
+            "rtsp://[::ffff:169.254.169.254]/",
+            "uri: ::ffff:169.254.169.254 is the address",
+        ),
+        (
+            "rtsp://u:p@0.0.0.0/",
+            "uri: 0.0.0.0 is no address of a machine",
+        ),
+        (
+            "rtsps://239.255.255.250/",
+            "uri: 239.255.255.250 is a multicast address",
+        ),
+    ] {
+        for path in ["/api/v1/cameras", "/api/v1/cameras/test"] {
+            world
+                .send("POST", path, &camera(uri))
+                .await
+                .assert_refused(400, says);
+        }
+    }
+    // On this machine a camera may be, as long as nobody else may ask.
+    let made = camera(&format!("rtsp://127.0.0.1:{}/x", rtsp.port()));
+    assert_eq!(
+        world.send("POST", "/api/v1/cameras", &made).await.status,
+        201
+    );
+    let away = json!({"sub_uri": "rtsp://169.254.169.254/"});
+    world
+        .send("PATCH", "/api/v1/cameras/x", &away)
+        .await
+        .assert_refused(400, "sub_uri: 169.254.169.254");
+}

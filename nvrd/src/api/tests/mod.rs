@@ -32,6 +32,7 @@ use crate::cameras::{Cameras, Parts};
 use crate::config::CameraConfig;
 use crate::evidence::Evidence;
 use crate::exports::{Exports, Parts as ExportParts};
+use crate::outbound::Outbound;
 use crate::retention::{self, Policy, Retention};
 use crate::storage::Storage;
 use crate::vault::Vault;
@@ -83,7 +84,8 @@ impl World {
             restream: Restream::start(([127, 0, 0, 1], 0).into(), taps.clone()).unwrap(),
             taps,
         });
-        let cameras = Arc::new(cameras.unwrap());
+        let outbound = Arc::new(Outbound::new(&Default::default()).unwrap());
+        let cameras = Arc::new(cameras.unwrap().with_outbound(outbound));
         cameras.start().unwrap();
         await_rtsp(cameras.rtsp_address());
         storage.identify(&store).unwrap();
