@@ -314,6 +314,7 @@ fn run_probe(uri: &str, json: bool) -> Result<()> {
     let input = cameras::without_credentials_in_uri(cameras::CameraInput {
         name: "probe".to_owned(),
         uri: uri.to_owned(),
+        title: None,
         sub_uri: None,
         user: None,
         password: None,

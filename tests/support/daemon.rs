@@ -234,7 +234,7 @@ impl Daemon {
     /// All recordings of a camera: `items` and `gaps`.
     pub fn recordings(&self, camera: &str) -> Value {
         self.get(&format!(
-            "/recordings/{camera}?start_unix=0&end_unix=4102444800&limit=500"
+            "/cameras/{camera}/recordings?start_unix=0&end_unix=4102444800&limit=500"
         ))
     }
 
@@ -244,7 +244,7 @@ impl Daemon {
         let mut from = 0.0;
         loop {
             let part = self.get(&format!(
-                "/recordings/{camera}?start_unix={from:.6}&end_unix=4102444800&limit=500"
+                "/cameras/{camera}/recordings?start_unix={from:.6}&end_unix=4102444800&limit=500"
             ));
             for item in part["items"].as_array().unwrap() {
                 // What lies across the border comes twice.

@@ -1,7 +1,9 @@
 //! Query strings: read into texts first, then checked, so that every error names its parameter.
 
-use serde::Serialize;
+use std::sync::Arc;
+
 use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
 use utoipa::{IntoParams, ToSchema};
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -152,6 +154,34 @@ pub(super) fn range_of(
 pub(super) fn unix_us(name: &str, text: Option<&str>) -> ApiResult<Option<i64>> {
     let seconds = number(name, text, 0.0, MAX_UNIX)?;
     Ok(seconds.map(|seconds| (seconds * 1e6).round() as i64))
+}
+
+/// A list that an answer has under two names.
+#[derive(Debug)]
+pub(super) struct Shared<T>(Arc<Vec<T>>);
+
+impl<T> Shared<T> {
+    /// A list for two names.
+    pub(super) fn new(items: Vec<T>) -> Self {
+        Self(Arc::new(items))
+    }
+
+    /// How many items there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: Serialize> Serialize for Shared<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
 }
 
 /// A part of a list.

@@ -4,13 +4,16 @@ use nvr_base::{Error, Result, Slug};
 use nvr_store::{GapRow, SegmentRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use warp::http::HeaderValue;
+use warp::reply::Response;
 
 use super::access::{Caller, no_camera};
 use super::context::Lane;
 use super::error::ApiResult;
 use super::file::{Conditions, Served};
 use super::query::{MAX_LIMIT, Query, limit_of, range_of};
-use super::reply::Json;
+use super::reply::{IntoReply, Json};
+use super::time::rfc3339;
 
 /// What is recorded of a camera in a range of time.
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,6 +62,31 @@ pub(super) struct Segment {
     url: String,
     /// Path of its small picture.
     thumbnail_url: String,
+    #[serde(flatten)]
+    names: ChunkNames,
+}
+
+/// The same file in the words of OpenNVR.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ChunkNames {
+    /// Name of the camera in paths.
+    camera_id: String,
+    /// RFC 3339.
+    start: Option<String>,
+    /// RFC 3339.
+    end: Option<String>,
+    /// Seconds since 1970-01-01 UTC.
+    start_unix: f64,
+    /// Seconds since 1970-01-01 UTC.
+    end_unix: f64,
+    /// Seconds.
+    duration: f64,
+    /// Name of the file.
+    file: String,
+    /// Length of the file.
+    size: u64,
+    /// Path of the file in the API.
+    playback_url: String,
 }
 
 /// A stretch of time that is not on disk.
@@ -97,8 +125,51 @@ impl RecordingQuery {
     }
 }
 
+/// The recorded files of a camera in a range of time, in the order of time.
+///
+/// A full answer says in the header `X-Next-Start-Unix` where to go on. What is missing, and why, is in the camera's
+/// coverage, and beside the files at `/api/v1/cameras/{camera}/recordings`.
+#[utoipa::path(get, path = "/api/v1/recordings/{camera}", tag = "recordings", operation_id = "list_chunks",
+    params(("camera" = String, Path, description = "Name of the camera; one that was removed may have recordings still."), RecordingQuery),
+    responses(
+        (status = 200, body = Vec<Segment>, description = "The files.", headers(
+            ("X-Next-Start-Unix" = Option<f64>, description = "Seconds to ask for next as `start_unix`, when the answer is full."),
+        )),
+        (status = 400, body = super::error::ErrorBody, description = "A parameter is wrong."),
+        (status = 404, body = super::error::ErrorBody, description = "There is no such camera, nor a recording of it."),
+        (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
+    ))]
+pub(super) async fn chunks(
+    caller: Caller,
+    names: [String; 1],
+    query: Query<RecordingQuery>,
+) -> ApiResult<Chunks> {
+    let Json(found) = list(caller, names, query).await?;
+    Ok(Chunks {
+        items: found.items,
+        next_start_unix: found.next_start_unix,
+    })
+}
+
+/// A list of files, with where to go on in a header.
+pub(super) struct Chunks {
+    items: Vec<Segment>,
+    next_start_unix: Option<f64>,
+}
+
+impl IntoReply for Chunks {
+    fn into_reply(self) -> Response {
+        let mut response = Json(self.items).into_reply();
+        let next = self.next_start_unix.map(|next| format!("{next:.6}"));
+        if let Some(next) = next.and_then(|next| HeaderValue::from_str(&next).ok()) {
+            response.headers_mut().insert("x-next-start-unix", next);
+        }
+        response
+    }
+}
+
 /// What is recorded of a camera in a range of time, and what is missing.
-#[utoipa::path(get, path = "/api/v1/recordings/{camera}", tag = "recordings", operation_id = "list_recordings",
+#[utoipa::path(get, path = "/api/v1/cameras/{camera}/recordings", tag = "recordings", operation_id = "list_recordings",
     params(("camera" = String, Path, description = "Name of the camera; one that was removed may have recordings still."), RecordingQuery),
     responses(
         (status = 200, body = Recordings, description = "What there is."),
@@ -223,8 +294,21 @@ pub(super) fn segment_of_camera(caller: &Caller, camera: &str, id: &str) -> Resu
 }
 
 fn segment_of(row: SegmentRow) -> Segment {
+    let url = format!("/api/v1/recordings/{}/{}/file.mp4", row.camera, row.id);
+    let names = ChunkNames {
+        camera_id: row.camera.clone(),
+        start: rfc3339(row.start_us),
+        end: rfc3339(row.end_us),
+        start_unix: row.start_us as f64 / 1e6,
+        end_unix: row.end_us as f64 / 1e6,
+        duration: row.end_us.saturating_sub(row.start_us) as f64 / 1e6,
+        file: row.path.rsplit('/').next().unwrap_or_default().to_owned(),
+        size: row.bytes,
+        playback_url: url.clone(),
+    };
     Segment {
-        url: format!("/api/v1/recordings/{}/{}/file.mp4", row.camera, row.id),
+        names,
+        url,
         thumbnail_url: format!("/api/v1/recordings/{}/{}/thumbnail.jpg", row.camera, row.id),
         duration_s: row.end_us.saturating_sub(row.start_us) as f64 / 1e6,
         id: row.id,

@@ -47,6 +47,7 @@ pub(crate) type Row = (Method, &'static str, Need);
 pub(super) struct Table {
     context: Arc<ApiContext>,
     rows: Vec<Row>,
+    aliases: Vec<&'static str>,
     routes: Vec<BoxedFilter<(Response,)>>,
 }
 
@@ -56,6 +57,7 @@ impl Table {
         Self {
             context,
             rows: Vec::new(),
+            aliases: Vec::new(),
             routes: Vec::new(),
         }
     }
@@ -126,6 +128,31 @@ impl Table {
         self.rows.push((method, template, need));
         self.routes.push(route.boxed());
         self
+    }
+
+    /// Adds another path to what a route of the table answers; the document does not have it.
+    #[must_use]
+    pub(super) fn alias<const N: usize, I, F, T, R>(
+        mut self,
+        method: Method,
+        template: &'static str,
+        need: Need,
+        handler: F,
+    ) -> Self
+    where
+        I: Input,
+        F: Fn(Caller, [String; N], I) -> T + Clone + Send + Sync + 'static,
+        T: Future<Output = ApiResult<R>> + Send + 'static,
+        R: IntoReply + 'static,
+    {
+        self.aliases.push(template);
+        self.on(method, template, need, handler)
+    }
+
+    /// The paths that the document does not have.
+    #[cfg(test)]
+    pub(super) fn aliases(&self) -> &[&'static str] {
+        &self.aliases
     }
 
     /// What each route is.

@@ -14,6 +14,8 @@ use crate::vault::Vault;
 pub struct CameraInput {
     /// Its name.
     pub name: String,
+    /// What people call it, where that is not its name.
+    pub title: Option<String>,
     /// Where its stream is; credentials in it are taken out.
     pub uri: String,
     /// Where its second, smaller stream is, which is analysed instead; credentials in it are taken out.
@@ -50,6 +52,7 @@ pub fn input_of_config(config: CameraConfig) -> Result<CameraInput> {
     };
     without_credentials_in_uri(CameraInput {
         name: config.name,
+        title: config.title,
         uri: config.uri,
         sub_uri: config.sub_uri,
         user: config.user,
@@ -115,6 +118,7 @@ pub(super) fn row_of_input(input: &CameraInput, vault: &Vault) -> Result<NewCame
         .map_err(|error| Error::internal("parameters do not serialise").with_source(error))?;
     Ok(NewCamera {
         name: input.name.clone(),
+        title: input.title.clone(),
         uri: input.uri.clone(),
         sub_uri: input.sub_uri.clone(),
         pipeline: input.pipeline.clone(),
@@ -145,6 +149,7 @@ pub(super) fn input_of_row(row: CameraRow, vault: &Vault) -> Result<CameraInput>
     });
     Ok(CameraInput {
         name: row.name,
+        title: row.title,
         uri: row.uri,
         sub_uri: row.sub_uri,
         user: row.user,

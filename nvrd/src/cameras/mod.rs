@@ -53,6 +53,8 @@ pub struct CameraView {
     pub origin: Origin,
     /// What it is.
     pub status: Option<CameraStatus>,
+    /// When it was made and last changed over REST, microseconds since 1970-01-01 UTC.
+    pub stored_us: Option<(i64, i64)>,
 }
 
 /// What a camera sent when it was tried.
@@ -82,6 +84,9 @@ pub struct Cameras {
     /// Serialises changes: what is stored and what runs never differ by the order of two requests.
     door: Mutex<()>,
 }
+
+/// A camera, and when it was made and changed if it was made over REST, microseconds since 1970-01-01 UTC.
+type Known = (CameraInput, Option<(i64, i64)>);
 
 /// What [`Cameras`] is built from.
 #[expect(
@@ -213,7 +218,7 @@ impl Cameras {
             .inputs()?
             .into_iter()
             .filter(|(input, _)| principal.sees(&input.name))
-            .map(|(input, origin)| self.view(input, origin))
+            .map(|(input, stored_us)| self.view(input, stored_us))
             .collect())
     }
 
@@ -226,8 +231,8 @@ impl Cameras {
             .inputs()?
             .into_iter()
             .find(|(input, _)| input.name == name);
-        let (input, origin) = found.ok_or_else(|| unknown(name))?;
-        Ok(self.view(input, origin))
+        let (input, stored_us) = found.ok_or_else(|| unknown(name))?;
+        Ok(self.view(input, stored_us))
     }
 
     /// Adds a camera.
@@ -404,13 +409,14 @@ impl Cameras {
         self.store.camera(name).map(drop)
     }
 
-    fn inputs(&self) -> Result<Vec<(CameraInput, Origin)>> {
+    fn inputs(&self) -> Result<Vec<Known>> {
         let mut inputs: Vec<_> = self
             .file
             .iter()
-            .map(|input| (input.clone(), Origin::File))
+            .map(|input| (input.clone(), None))
             .collect();
         for row in self.store.list_cameras()? {
+            let stored_us = (row.created_us, row.updated_us);
             let input = input_of_row(row, &self.vault)?;
             if inputs.iter().any(|(other, _)| other.name == input.name) {
                 tracing::warn!(
@@ -418,14 +424,14 @@ impl Cameras {
                     "the configuration file has a camera of this name, which goes first"
                 );
             } else {
-                inputs.push((input, Origin::Api));
+                inputs.push((input, Some(stored_us)));
             }
         }
         inputs.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         Ok(inputs)
     }
 
-    fn view(&self, input: CameraInput, origin: Origin) -> CameraView {
+    fn view(&self, input: CameraInput, stored_us: Option<(i64, i64)>) -> CameraView {
         let status = input
             .name
             .parse()
@@ -433,8 +439,12 @@ impl Cameras {
             .and_then(|slug| self.supervisor.status(&slug));
         CameraView {
             input,
-            origin,
+            origin: match stored_us {
+                Some(_) => Origin::Api,
+                None => Origin::File,
+            },
             status,
+            stored_us,
         }
     }
 

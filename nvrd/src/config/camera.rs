@@ -15,6 +15,8 @@ use super::RetentionConfig;
 pub struct CameraConfig {
     /// `[a-z0-9-]`; also the RTSP mount.
     pub name: String,
+    /// What people call it; its name unless given.
+    pub title: Option<String>,
     /// The stream that is recorded.
     pub uri: String,
     /// A second, smaller stream of the camera, which is analysed instead.

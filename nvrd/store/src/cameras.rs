@@ -12,6 +12,8 @@ use crate::schema::cameras;
 pub struct NewCamera {
     /// Slug, unique, never changed.
     pub name: String,
+    /// What people call it, where that is not its name.
+    pub title: Option<String>,
     /// Where the main stream is.
     pub uri: String,
     /// Where the stream for the analysis is, if it has its own.
@@ -33,6 +35,8 @@ pub struct NewCamera {
 pub struct CameraRow {
     /// Slug, unique, never changed.
     pub name: String,
+    /// What people call it, where that is not its name.
+    pub title: Option<String>,
     /// Where the main stream is.
     pub uri: String,
     /// Where the stream for the analysis is, if it has its own.
@@ -171,6 +175,7 @@ impl Store {
 #[diesel(table_name = cameras, primary_key(name), treat_none_as_null = true)]
 struct Record {
     name: String,
+    title: Option<String>,
     uri: String,
     sub_uri: Option<String>,
     pipeline: String,
@@ -222,6 +227,7 @@ impl Record {
         let camera = camera.clone();
         Self {
             name: camera.name,
+            title: camera.title,
             uri: camera.uri,
             sub_uri: camera.sub_uri,
             pipeline: camera.pipeline,
@@ -239,6 +245,7 @@ impl From<Record> for CameraRow {
     fn from(record: Record) -> Self {
         Self {
             name: record.name,
+            title: record.title,
             uri: record.uri,
             sub_uri: record.sub_uri,
             pipeline: record.pipeline,

@@ -19,6 +19,7 @@ fn camera(name: &str) -> NewCamera {
     NewCamera {
         name: name.to_owned(),
         uri: "rtsp://admin:hunter2@10.0.0.5/".to_owned(),
+        title: None,
         sub_uri: None,
         pipeline: "record".to_owned(),
         params_json: "{}".to_owned(),
@@ -30,7 +31,7 @@ fn camera(name: &str) -> NewCamera {
 
 fn insert(conn: &mut Conn, name: &str) -> QueryResult<()> {
     conn.batch_execute(&format!(
-        "INSERT INTO cameras VALUES ('{name}', '', NULL, '', '{{}}', 1, NULL, NULL, 0, 0)"
+        "INSERT INTO cameras (name, uri, sub_uri, pipeline, params_json, enabled, username, password, created_us, updated_us) VALUES ('{name}', '', NULL, '', '{{}}', 1, NULL, NULL, 0, 0)"
     ))
 }
 

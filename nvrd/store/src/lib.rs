@@ -42,7 +42,7 @@ pub use cameras::{CameraRow, NewCamera};
 pub use conn::Store;
 pub use controllers::{ControllerCamera, ControllerRow, MAX_CONTROLLERS, NewController};
 pub use descriptions::{DescriptionSample, EventDescription, NewDescription};
-pub use events::{Change, EventChange, EventFilter, EventRow, EventState};
+pub use events::{Change, EventChange, EventFilter, EventGroup, EventRow, EventState};
 pub use exports::{ExportGap, ExportOutcome, ExportRow, ExportState, NewExport};
 pub use files::{FileRow, Overlap};
 pub use gaps::{GapChange, GapRow, GapStep};

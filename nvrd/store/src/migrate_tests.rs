@@ -97,7 +97,8 @@ fn every_earlier_schema_is_brought_up_with_its_rows_and_a_copy() {
             conn.run_migration(step.as_ref()).unwrap();
         }
         conn.batch_execute(
-            "INSERT INTO cameras VALUES ('front', 'rtsp://x', NULL, 'record', '{}', 1, NULL, NULL, 1, 2)",
+            "INSERT INTO cameras (name, uri, sub_uri, pipeline, params_json, enabled, username, password, created_us, updated_us) \
+             VALUES ('front', 'rtsp://x', NULL, 'record', '{}', 1, NULL, NULL, 1, 2)",
         )
         .unwrap();
         let old = schema(&mut conn);

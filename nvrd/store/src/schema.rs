@@ -14,6 +14,7 @@ table! {
         password -> Nullable<Text>,
         created_us -> BigInt,
         updated_us -> BigInt,
+        title -> Nullable<Text>,
     }
 }
 

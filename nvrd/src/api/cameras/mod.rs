@@ -4,35 +4,82 @@ mod view;
 mod input;
 
 use nvr_base::{ErrorKind, Result};
+use nvr_store::PageRequest;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::access::Caller;
 use super::body::Body;
 use super::context::Lane;
-use super::error::ApiResult;
-use super::query::{List, PageQuery, Query};
+use super::error::{ApiError, ApiResult};
+use super::query::{Query, flag, limit_of, page_request, whole};
 use super::reply::{Created, Json, NoContent};
 use crate::cameras::{CameraView, Tested};
-use input::{CameraChange, CameraToTest, NewCamera, WholeCamera};
-use view::{Camera, TestResult, camera_of};
+use input::{CameraChange, CameraToTest, NewCamera};
+use view::{Camera, CameraList, TestResult, camera_of};
+
+/// Which cameras.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CameraQuery {
+    /// Counted from 1; 1 unless given.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1_000_000)]
+    page: Option<String>,
+    /// Items on a page; 50 unless given.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
+    limit: Option<String>,
+    /// Instead of a page: how many cameras come before it; a multiple of the limit.
+    #[param(value_type = Option<u32>, minimum = 0, maximum = 1_000_000)]
+    skip: Option<String>,
+    /// Whether those that shall not run are left out; `false` unless given.
+    #[param(value_type = Option<bool>)]
+    active_only: Option<String>,
+}
+
+impl CameraQuery {
+    fn request(&self) -> ApiResult<PageRequest> {
+        let Some(skip) = whole("skip", self.skip.as_deref(), 0, 1_000_000)? else {
+            return page_request(self.page.as_deref(), self.limit.as_deref());
+        };
+        if self.page.is_some() {
+            return Err(ApiError::bad_request(
+                "skip: give a page or a skip, not both",
+            ));
+        }
+        let limit = limit_of(self.limit.as_deref())?;
+        if !skip.is_multiple_of(limit) {
+            return Err(ApiError::bad_request(format!(
+                "skip: {skip} is no multiple of the limit {limit}"
+            )));
+        }
+        Ok(PageRequest {
+            page: skip / limit + 1,
+            limit,
+        })
+    }
+}
 
 /// All cameras, by name.
-#[utoipa::path(get, path = "/api/v1/cameras", tag = "cameras", operation_id = "list_cameras", params(PageQuery), responses(
-    (status = 200, body = List<Camera>, description = "A page of them."),
+#[utoipa::path(get, path = "/api/v1/cameras", tag = "cameras", operation_id = "list_cameras", params(CameraQuery), responses(
+    (status = 200, body = CameraList, description = "A page of them."),
     (status = 400, body = super::error::ErrorBody, description = "A parameter is wrong."),
     (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
 ))]
 pub(super) async fn list(
     caller: Caller,
     []: [String; 0],
-    Query(query): Query<PageQuery>,
-) -> ApiResult<Json<List<Camera>>> {
+    Query(query): Query<CameraQuery>,
+) -> ApiResult<Json<CameraList>> {
     let page = query.request()?;
+    let only_active = flag("active_only", query.active_only.as_deref())? == Some(true);
     let list = caller.run(Lane::Read, move |caller| {
-        let all = caller.cameras.list(caller.principal())?;
+        let mut all = caller.cameras.list(caller.principal())?;
+        all.retain(|view| view.input.enabled || !only_active);
         let total = all.len() as u64;
         let before = (page.page as usize - 1).saturating_mul(page.limit as usize);
         let here = all.into_iter().skip(before).take(page.limit as usize);
-        Ok(List::new(
+        Ok(CameraList::new(
             here.map(|view| camera_of(caller, view)).collect(),
             total,
             page,
@@ -76,8 +123,8 @@ pub(super) async fn create(
     Ok(Created { location, body })
 }
 
-/// Makes a camera what the body says.
-#[utoipa::path(put, path = "/api/v1/cameras/{camera}", tag = "cameras", operation_id = "replace_camera", request_body = WholeCamera,
+/// Changes some of a camera; the same as `PATCH`, because clients send it with what changes alone.
+#[utoipa::path(put, path = "/api/v1/cameras/{camera}", tag = "cameras", operation_id = "replace_camera", request_body = CameraChange,
     params(("camera" = String, Path, description = "Name of the camera.")),
     responses(
         (status = 200, body = Camera, description = "The camera as it is now."),
@@ -89,7 +136,7 @@ pub(super) async fn create(
 pub(super) async fn replace(
     caller: Caller,
     [name]: [String; 1],
-    Body(body): Body<WholeCamera>,
+    Body(body): Body<CameraChange>,
 ) -> ApiResult<Json<Camera>> {
     changed(caller, move |caller| {
         caller.cameras.change(&name, |before| body.applied(before))

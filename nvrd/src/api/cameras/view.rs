@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use nvr_media::probe::Probe;
 use nvr_media::{CameraState, CameraStatus, ParamValue};
+use nvr_store::PageRequest;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::super::access::Caller;
+use super::super::query::Shared;
 use super::super::time::rfc3339;
-use crate::cameras::{CameraView, Origin, Tested};
+use super::input::RECORD;
+use crate::cameras::{CameraInput, CameraView, Origin, Tested};
 
 /// The value of a knob: a number, a text, or true or false.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,6 +67,9 @@ impl From<ParamValue> for Param {
 /// A camera: what it shall be and what it is. What is not known is `null`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct Camera {
+    /// What paths, files and the RTSP mount go by; never changes.
+    id: String,
+    /// What people call it; its id unless they call it something else.
     name: String,
     /// Where its stream is, without credentials.
     uri: String,
@@ -82,8 +88,80 @@ pub(in crate::api) struct Camera {
     /// Whether it stands in the configuration file, and can be changed only there.
     read_only: bool,
     /// Where it is served again.
-    rtsp_url: String,
+    restream_url: String,
     status: Status,
+    #[serde(flatten)]
+    names: OtherNames,
+}
+
+/// The same camera in the words of ArgusAI and OpenNVR.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct OtherNames {
+    /// `rtsp`, `file` or `test`.
+    #[serde(rename = "type")]
+    source: String,
+    /// The same.
+    source_type: String,
+    /// Where its stream is, without credentials.
+    rtsp_url: String,
+    /// Where its second stream is, without credentials.
+    substream_url: Option<String>,
+    /// User name at the camera.
+    username: Option<String>,
+    /// Whether it shall run.
+    is_enabled: bool,
+    /// Whether it shall run.
+    is_active: bool,
+    /// Whether its description looks for motion.
+    motion_enabled: bool,
+    /// Pictures per second as the stream declares it.
+    frame_rate: Option<f64>,
+    /// Whether pictures come: `null` while that is not known.
+    live_online: Option<bool>,
+    /// Whether it is to be recorded while it runs.
+    recording_enabled: bool,
+    /// `recording`, `not_recording`, `stalled` or `off`.
+    recording_state: &'static str,
+    /// Until when it is on disk, RFC 3339.
+    last_recording_at: Option<String>,
+    /// RFC 3339; `null` for a camera of the configuration file.
+    created_at: Option<String>,
+    /// RFC 3339; `null` for a camera of the configuration file.
+    updated_at: Option<String>,
+}
+
+/// A page of cameras, under the names of every client.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct CameraList {
+    /// The cameras of this page.
+    #[schema(value_type = Vec<Camera>)]
+    items: Shared<Camera>,
+    /// The same, as OpenNVR calls them.
+    #[schema(value_type = Vec<Camera>)]
+    cameras: Shared<Camera>,
+    /// Cameras on all pages together.
+    total: u64,
+    /// This page, counted from 1.
+    page: u32,
+    /// Most cameras on a page.
+    limit: u32,
+    /// Pages; 0 when there is no camera.
+    pages: u64,
+}
+
+impl CameraList {
+    /// The page of a list of `total` cameras that `request` asked for.
+    pub(super) fn new(items: Vec<Camera>, total: u64, request: PageRequest) -> Self {
+        let items = Shared::new(items);
+        Self {
+            cameras: items.clone(),
+            items,
+            total,
+            page: request.page,
+            limit: request.limit,
+            pages: total.div_ceil(u64::from(request.limit)),
+        }
+    }
 }
 
 /// What a camera is.
@@ -140,10 +218,14 @@ pub(in crate::api) struct TestResult {
     success: bool,
     /// One sentence on why not.
     detail: Option<String>,
+    /// One sentence on what came, or on why nothing did.
+    message: String,
     /// `h264` or `h265`.
     codec: Option<String>,
     width: Option<i32>,
     height: Option<i32>,
+    /// `1920x1080`
+    resolution: Option<String>,
     /// Pictures per second as measured, or else as declared.
     fps: Option<f64>,
     /// Seconds between key frames, as measured.
@@ -196,6 +278,7 @@ impl TestResult {
     pub(super) fn failed(detail: &str) -> Self {
         Self {
             detail: Some(detail.to_owned()),
+            message: detail.to_owned(),
             ..Self::default()
         }
     }
@@ -208,6 +291,13 @@ impl From<Tested> for TestResult {
         Self {
             success: true,
             detail: None,
+            message: format!(
+                "a picture came: {} {}x{}",
+                probe.codec.as_str(),
+                probe.width,
+                probe.height
+            ),
+            resolution: Some(format!("{}x{}", probe.width, probe.height)),
             codec: Some(probe.codec.as_str().to_owned()),
             width: Some(probe.width),
             height: Some(probe.height),
@@ -237,16 +327,19 @@ pub(super) fn camera_of(caller: &Caller, view: CameraView) -> Camera {
             ..Status::default()
         },
     };
+    let names = other_names(caller, &view.input, &status, view.stored_us);
     Camera {
+        names,
         status,
-        rtsp_url: format!(
+        restream_url: format!(
             "rtsp://{}/{}",
             caller.cameras.rtsp_address(),
             view.input.name
         ),
         read_only: view.origin == Origin::File,
         has_password: view.input.password.is_some(),
-        name: view.input.name,
+        name: view.input.title.unwrap_or_else(|| view.input.name.clone()),
+        id: view.input.name,
         uri: view.input.uri,
         sub_uri: view.input.sub_uri,
         user: view.input.user,
@@ -258,6 +351,51 @@ pub(super) fn camera_of(caller: &Caller, view: CameraView) -> Camera {
             .map(|(key, value)| (key, value.into()))
             .collect(),
         enabled: view.input.enabled,
+    }
+}
+
+fn other_names(
+    caller: &Caller,
+    input: &CameraInput,
+    status: &Status,
+    stored_us: Option<(i64, i64)>,
+) -> OtherNames {
+    let source = input.uri.split(':').next().unwrap_or_default();
+    let source = match source {
+        "rtsps" => "rtsp",
+        other => other,
+    };
+    let (now, live) = (caller.clock.monotonic(), caller.live.camera(&input.name));
+    let recording = live.map(|live| live.recording(now));
+    let (writes, should) = recording
+        .as_ref()
+        .map_or((false, false), |it| (it.writes, it.should_write));
+    let (created_us, updated_us) = stored_us.unzip();
+    OtherNames {
+        source: source.to_owned(),
+        source_type: source.to_owned(),
+        rtsp_url: input.uri.clone(),
+        substream_url: input.sub_uri.clone(),
+        username: input.user.clone(),
+        is_enabled: input.enabled,
+        is_active: input.enabled,
+        motion_enabled: input.pipeline != RECORD,
+        frame_rate: status.fps,
+        live_online: match status.state {
+            State::Running | State::Degraded => Some(status.loss.is_none()),
+            State::Backoff | State::Stopped => Some(false),
+            State::Starting => None,
+        },
+        recording_enabled: input.enabled,
+        recording_state: match (input.enabled, writes, should) {
+            (false, _, _) => "off",
+            (_, true, _) => "recording",
+            (_, false, true) => "stalled",
+            (_, false, false) => "not_recording",
+        },
+        last_recording_at: recording.and_then(|it| it.covered_us).and_then(rfc3339),
+        created_at: created_us.and_then(rfc3339),
+        updated_at: updated_us.and_then(rfc3339),
     }
 }
 

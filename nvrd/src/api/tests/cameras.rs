@@ -20,12 +20,17 @@ async fn a_camera_lives_and_keeps_its_password_to_itself() {
     );
     let mut made = made.json();
     let rtsp = format!("rtsp://{}/front", world.context.cameras.rtsp_address());
-    assert_eq!(made["rtsp_url"].take(), json!(rtsp));
+    assert_eq!(made["restream_url"].take(), json!(rtsp));
     assert_eq!(
         made,
         json!({
-            "name": "front", "uri": "rtsp://10.0.0.5/stream1", "sub_uri": null, "user": "admin", "has_password": true,
-            "pipeline": "record", "params": {}, "enabled": false, "read_only": false, "rtsp_url": null,
+            "id": "front", "name": "front", "uri": "rtsp://10.0.0.5/stream1", "sub_uri": null, "user": "admin",
+            "has_password": true, "pipeline": "record", "params": {}, "enabled": false, "read_only": false,
+            "restream_url": null,
+            "type": "rtsp", "source_type": "rtsp", "rtsp_url": "rtsp://10.0.0.5/stream1", "substream_url": null,
+            "username": "admin", "is_enabled": false, "is_active": false, "motion_enabled": false,
+            "frame_rate": null, "live_online": false, "recording_enabled": false, "recording_state": "off",
+            "last_recording_at": null, "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
             "status": {
                 "state": "stopped", "since_unix_us": NOW_US, "since": "2026-01-01T00:00:00Z", "detail": null,
                 "loss": null, "pipeline": "record", "recording": false, "codec": null, "width": null,
@@ -102,20 +107,21 @@ async fn a_camera_changes_in_parts_or_as_a_whole() {
     let opened = world.context.vault.open(&sealed).unwrap();
     assert_eq!(opened.expose(), "new");
 
-    let whole = json!({"uri": "rtsp://10.0.0.8/", "pipeline": "record", "enabled": false});
+    // ArgusAI's clients send what changes, and no more.
+    let whole = json!({"name": "Front door", "is_enabled": false});
     let replaced = world
         .send("PUT", "/api/v1/cameras/front", &whole)
         .await
         .json();
     assert_eq!(
-        (&replaced["user"], &replaced["has_password"]),
-        (&Value::Null, &json!(false))
+        (&replaced["id"], &replaced["name"], &replaced["user"]),
+        (&json!("front"), &json!("Front door"), &json!("root"))
     );
-    let renamed = json!({"name": "back", "uri": "rtsp://10.0.0.8/"});
+    let renamed = json!({"id": "back"});
     world
         .send("PUT", "/api/v1/cameras/front", &renamed)
         .await
-        .assert_refused(400, "name: \"back\" is not the name in the path");
+        .assert_refused(400, "id: \"back\" is not the id in the path");
     world
         .send("PUT", "/api/v1/cameras/back", &whole)
         .await

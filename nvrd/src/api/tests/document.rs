@@ -20,10 +20,11 @@ fn every_route_is_in_the_document_and_the_other_way_round() {
     let routes: BTreeSet<(String, String)> = table
         .rows()
         .iter()
+        .filter(|(_, path, _)| !table.aliases().contains(path))
         .map(|(method, path, _)| (method.as_str().to_lowercase(), (*path).to_owned()))
         .collect();
     assert_eq!(
-        routes.len(),
+        routes.len() + table.aliases().len(),
         table.rows().len(),
         "a route stands in the table twice"
     );

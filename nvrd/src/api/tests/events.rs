@@ -17,8 +17,16 @@ async fn an_event_has_all_its_keys() {
         "identity": null, "similarity": null, "frames": 50, "model": "m", "pipeline": "p",
         "interrupted": false, "thumbnail_url": format!("/api/v1/events/{id}/thumbnail"),
     });
-    assert_eq!(world.json(&format!("/api/v1/events/{id}")).await, expect);
-    assert_eq!(world.json("/api/v1/events").await["items"][0], expect);
+    let event = world.json(&format!("/api/v1/events/{id}")).await;
+    for (key, value) in expect.as_object().unwrap() {
+        assert_eq!(&event[key], value, "{key}");
+    }
+    let list = world.json("/api/v1/events").await;
+    for name in ["items", "events"] {
+        assert_eq!(list[name][0], event, "{name}");
+    }
+    let latest = world.json("/api/v1/events/latest?limit=1").await;
+    assert_eq!(latest["items"][0], event);
 }
 
 #[tokio::test]
@@ -138,4 +146,63 @@ async fn an_event_that_goes_on_stays() {
         world.json(&format!("/api/v1/events/{id}")).await["state"],
         json!("open")
     );
+}
+
+#[tokio::test]
+async fn events_are_counted_and_exported() {
+    let world = World::new();
+    world.add_event(0, |event| event.label = Some("car".to_owned()));
+    let person = world.add_event(100, |event| {
+        event.identity = Some("=HYPERLINK()".to_owned())
+    });
+    world.add_event(200, |event| {
+        event.kind = "motion".to_owned();
+        event.label = None;
+        event.score = None;
+        event.camera = "back".to_owned();
+    });
+    let stats = world.json("/api/v1/events/stats").await;
+    assert_eq!(stats["total_events"], 3);
+    assert_eq!(stats["events_by_camera"], json!({"front": 2, "back": 1}));
+    let objects = json!({"vehicle": 1, "person": 1, "motion": 1});
+    assert_eq!(stats["events_by_object_type"], objects);
+    assert_eq!(stats["average_confidence"], 87.7);
+    assert_eq!(stats["time_range"]["start"], "2026-01-01T00:00:00Z");
+    let later = "start_time=2026-01-01T00:01:00Z&camera_id=front";
+    let stats = world.json(&format!("/api/v1/events/stats?{later}")).await;
+    assert_eq!(stats["total_events"], 1);
+    let alias = world.json("/api/v1/events/stats/aggregate").await;
+    assert_eq!(alias["total_events"], 3);
+
+    let csv = world.ask("GET", "/api/v1/events/export").await;
+    assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
+    let text = csv.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(lines[0].starts_with("id,timestamp,"), "{text}");
+    let line = lines.iter().find(|line| line.starts_with(&person)).unwrap();
+    assert!(
+        line.contains(",person,") && line.ends_with(",'=HYPERLINK()"),
+        "{line}"
+    );
+    let json = world
+        .ask("GET", "/api/v1/events/export?format=json&camera_id=back")
+        .await;
+    let line: serde_json::Value = serde_json::from_str(json.text().trim()).unwrap();
+    assert_eq!(line["kind"], "motion");
+    let refused = world.ask("GET", "/api/v1/events/export?format=xml").await;
+    refused.assert_refused(400, "format: ");
+}
+
+#[tokio::test]
+async fn a_file_of_many_events_has_each_once() {
+    let world = World::new();
+    for n in 0..1203 {
+        // Many begin at the same moment, across the parts that are read at once.
+        world.add_event(n / 700, |_| {});
+    }
+    let text = world.ask("GET", "/api/v1/events/export").await.text();
+    let ids: std::collections::BTreeSet<&str> =
+        text.lines().skip(1).map(|line| &line[..36]).collect();
+    assert_eq!((text.lines().count(), ids.len()), (1204, 1203));
 }

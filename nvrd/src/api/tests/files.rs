@@ -28,7 +28,7 @@ async fn a_range_has_its_segments_and_its_gaps() {
 
     let path = |from: i64, to: i64| {
         format!(
-            "/api/v1/recordings/front?start_unix={}&end_unix={}",
+            "/api/v1/cameras/front/recordings?start_unix={}&end_unix={}",
             NOW + from,
             NOW + to
         )
@@ -42,8 +42,17 @@ async fn a_range_has_its_segments_and_its_gaps() {
             "discont": false, "storage": world.context.storage.first().id().unwrap(), "protected": false,
             "audio": null, "url": format!("/api/v1/recordings/front/{id}/file.mp4"),
             "thumbnail_url": format!("/api/v1/recordings/front/{id}/thumbnail.jpg"),
+            "camera_id": "front", "start": "2026-01-01T00:00:00Z", "end": "2026-01-01T00:00:10Z",
+            "start_unix": NOW as f64, "end_unix": NOW as f64 + 10.0, "duration": 10.0, "file": "0.mp4", "size": 10,
+            "playback_url": format!("/api/v1/recordings/front/{id}/file.mp4"),
         })
     );
+    // OpenNVR's clients read the files alone, as a list.
+    let chunks = path(0, 100).replace("cameras/front/recordings", "recordings/front");
+    assert_eq!(world.json(&chunks).await, found["items"]);
+    let first = world.ask("GET", &format!("{chunks}&limit=1")).await;
+    let next = first.header("x-next-start-unix").unwrap();
+    assert!(next.parse::<f64>().unwrap() >= NOW as f64 + 10.0, "{next}");
     assert_eq!(found["items"].as_array().unwrap().len(), 3);
     assert_eq!(
         (&found["gaps"][0]["reason"], &found["gaps"][0]["detail"]),
@@ -76,11 +85,11 @@ async fn a_range_has_its_segments_and_its_gaps() {
     assert_eq!(world.json(&path(30, 40)).await["items"], json!([]));
     // The clock stands where the first segment begins: the day before it has nothing.
     assert_eq!(
-        world.json("/api/v1/recordings/front").await["items"],
+        world.json("/api/v1/cameras/front/recordings").await["items"],
         json!([])
     );
     assert_eq!(
-        world.json("/api/v1/recordings/gate").await["items"],
+        world.json("/api/v1/cameras/gate/recordings").await["items"],
         json!([])
     );
 }
@@ -94,7 +103,7 @@ async fn a_full_answer_says_where_to_go_on() {
     let (mut start, mut got) = (NOW as f64, Vec::new());
     for expect in [3, 3, 1] {
         let path = format!(
-            "/api/v1/recordings/front?start_unix={start}&end_unix={}&limit=3",
+            "/api/v1/cameras/front/recordings?start_unix={start}&end_unix={}&limit=3",
             NOW + 1000
         );
         let found = world.json(&path).await;

@@ -62,6 +62,7 @@ impl World {
         let clock_of_all: Arc<dyn Clock> = clock.clone();
         let gate = CameraConfig {
             name: "gate".to_owned(),
+            title: None,
             sub_uri: None,
             uri: "rtsp://admin:file-secret@10.0.0.9/main".to_owned(),
             user: None,

@@ -98,8 +98,8 @@ async fn bodies_are_checked_before_they_are_read() {
             "params.b: use a number",
         ),
         (
-            json!({"name": "A b", "uri": "test://ball"}),
-            "name: \"A b\" is no camera name",
+            json!({"name": "//", "uri": "test://ball"}),
+            "name: \"\" is no camera name",
         ),
         (
             json!({"name": "a", "uri": "http://10.0.0.1/"}),

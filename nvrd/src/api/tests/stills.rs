@@ -117,7 +117,7 @@ async fn segments_and_events_have_small_pictures() {
         return;
     };
     let list = format!(
-        "/api/v1/recordings/front?start_unix={NOW}&end_unix={}",
+        "/api/v1/cameras/front/recordings?start_unix={NOW}&end_unix={}",
         NOW + 4
     );
     let url = world.json(&list).await["items"][0]["thumbnail_url"].clone();

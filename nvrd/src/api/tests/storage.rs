@@ -11,7 +11,7 @@ fn range(from: i64, to: i64) -> String {
 }
 
 async fn starts(world: &World) -> Vec<i64> {
-    let path = format!("/api/v1/recordings/front?{}", range(0, 1000));
+    let path = format!("/api/v1/cameras/front/recordings?{}", range(0, 1000));
     let found = world.json(&path).await;
     let items = found["items"].as_array().unwrap().iter();
     items
@@ -153,7 +153,10 @@ async fn a_range_is_protected_and_then_not_deleted() {
         json!({"segments": 2, "protected": true})
     );
     let listed = world
-        .json(&format!("/api/v1/recordings/front?{}", range(0, 50)))
+        .json(&format!(
+            "/api/v1/cameras/front/recordings?{}",
+            range(0, 50)
+        ))
         .await;
     let marks: Vec<&Value> = listed["items"]
         .as_array()
@@ -172,7 +175,10 @@ async fn a_range_is_protected_and_then_not_deleted() {
     assert_eq!(gone.json(), json!({"segments": 1, "bytes": 1}));
     assert_eq!(starts(&world).await, [0, 10, 20, 40]);
     let gaps = world
-        .json(&format!("/api/v1/recordings/front?{}", range(0, 50)))
+        .json(&format!(
+            "/api/v1/cameras/front/recordings?{}",
+            range(0, 50)
+        ))
         .await;
     assert_eq!(gaps["gaps"][0]["reason"], "deleted", "{gaps}");
     assert_eq!(protect(0, 20, false).await["segments"], 2);

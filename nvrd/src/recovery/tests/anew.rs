@@ -29,6 +29,7 @@ fn camera() -> NewCamera {
     NewCamera {
         name: "yard".to_owned(),
         uri: "test://ball".to_owned(),
+        title: None,
         sub_uri: None,
         pipeline: "record".to_owned(),
         params_json: "{}".to_owned(),

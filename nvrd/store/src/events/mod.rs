@@ -5,11 +5,15 @@ mod life;
 mod places;
 mod query;
 mod record;
+mod report;
 
+use std::ops::Range;
+
+use nvr_base::principal::CameraAccess;
 use nvr_base::{Error, Principal, Result};
 
 use crate::conn::Store;
-use crate::page::{Page, PageRequest};
+use crate::page::{Page, PageRequest, checked_limit};
 
 pub(crate) use counted::Counted;
 pub(crate) use life::apply;
@@ -109,6 +113,27 @@ pub struct EventChange {
     pub event: EventRow,
 }
 
+/// Events of one camera, kind and label, counted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventGroup {
+    /// Name of the camera.
+    pub camera: String,
+    /// What they are about.
+    pub kind: String,
+    /// What exactly.
+    pub label: Option<String>,
+    /// How many there are.
+    pub events: u64,
+    /// How many of them have a score.
+    pub scored: u64,
+    /// The sum of their scores.
+    pub scores: f64,
+    /// The first start, microseconds since 1970-01-01 UTC.
+    pub first_us: i64,
+    /// The last start, microseconds since 1970-01-01 UTC.
+    pub last_us: i64,
+}
+
 /// Which events are wanted: those that meet every condition that is set.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct EventFilter {
@@ -124,12 +149,18 @@ pub struct EventFilter {
     pub end_us: Option<i64>,
     /// With at least this score.
     pub min_score: Option<f64>,
+    /// With a score below this one.
+    pub below_score: Option<f64>,
+    /// With a label or a kind out of these; an empty list lets nothing through.
+    pub about: Option<Vec<String>>,
     /// That touched this zone.
     pub zone: Option<String>,
     /// That are in this state.
     pub state: Option<EventState>,
     /// With this text in camera, kind, label or identity; letters of a to z match both cases.
     pub search: Option<String>,
+    /// Whether the oldest start comes first.
+    pub ascending: bool,
 }
 
 impl Store {
@@ -179,6 +210,46 @@ impl Store {
             let now = || self.monotonic();
             Ok(query::page(conn, asked, self.counted(), now)?)
         })
+    }
+
+    /// The next events that a filter lets through behind one of them, the first ones without; for going through all of
+    /// them in parts. `last` is start and id of the last one that is known.
+    ///
+    /// # Errors
+    /// As [`events`](Self::events).
+    pub fn events_after(
+        &self,
+        principal: &Principal,
+        filter: &EventFilter,
+        last: Option<(i64, &str)>,
+        limit: u32,
+    ) -> Result<Vec<EventRow>> {
+        let limit = checked_limit(limit)?;
+        query::check(filter)?;
+        self.read(|conn| Ok(report::after(conn, principal, filter, last, limit)?))
+    }
+
+    /// How many events that began in a range there are of each camera, kind and label, as far as the asker may know.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub fn event_groups(
+        &self,
+        principal: &Principal,
+        camera: Option<&str>,
+        range: &Range<i64>,
+    ) -> Result<Vec<EventGroup>> {
+        let cameras: Option<Vec<&str>> = match (&principal.cameras, camera) {
+            (_, Some(camera)) => Some(
+                [camera]
+                    .into_iter()
+                    .filter(|it| principal.sees(it))
+                    .collect(),
+            ),
+            (CameraAccess::Only(names), None) => Some(names.iter().map(String::as_str).collect()),
+            (CameraAccess::All, None) => None,
+        };
+        self.read(|conn| Ok(report::groups(conn, cameras.as_deref(), range)?))
     }
 
     /// The event with that id.

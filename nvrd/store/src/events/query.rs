@@ -120,12 +120,19 @@ fn records(conn: &mut Conn, asked: Asked<'_>, total: i64) -> QueryResult<Vec<Rec
         query = query.filter(events::start_us.le(place.start_us));
         offset = place.offset;
     }
-    query
+    ordered(query, asked.filter)
         .select(Record::as_select())
-        .order((events::start_us.desc(), events::id.desc()))
         .limit(asked.limit)
         .offset(offset)
         .load(conn)
+}
+
+/// In the order that a filter wants.
+pub(super) fn ordered<'a>(query: Boxed<'a>, filter: &EventFilter) -> Boxed<'a> {
+    match filter.ascending {
+        false => query.order((events::start_us.desc(), events::id.desc())),
+        true => query.order((events::start_us.asc(), events::id.asc())),
+    }
 }
 
 pub(super) fn find(conn: &mut Conn, id: &str) -> QueryResult<Option<EventRow>> {
@@ -166,7 +173,11 @@ fn is_open() -> SqlLiteral<Bool> {
 
 /// The events that somebody may know of and a filter lets through; those of several cameras either by the index of
 /// the cameras or, `by_start`, in the order of their start.
-fn filtered<'a>(principal: &'a Principal, filter: &'a EventFilter, by_start: bool) -> Boxed<'a> {
+pub(super) fn filtered<'a>(
+    principal: &'a Principal,
+    filter: &'a EventFilter,
+    by_start: bool,
+) -> Boxed<'a> {
     let mut query = events::table.into_boxed();
     if let CameraAccess::Only(names) = &principal.cameras {
         query = if by_start && names.len() > 1 {
@@ -198,6 +209,12 @@ fn filtered<'a>(principal: &'a Principal, filter: &'a EventFilter, by_start: boo
     }
     if let Some(min_score) = filter.min_score {
         query = query.filter(events::score.ge(min_score));
+    }
+    if let Some(below_score) = filter.below_score {
+        query = query.filter(events::score.lt(below_score));
+    }
+    if let Some(about) = &filter.about {
+        query = query.filter(events::label.eq_any(about).or(events::kind.eq_any(about)));
     }
     if let Some(zone) = &filter.zone {
         let touched = event_zones::table
@@ -238,7 +255,7 @@ fn containing(text: &str) -> String {
     pattern
 }
 
-fn with_zones(conn: &mut Conn, records: Vec<Record>) -> QueryResult<Vec<EventRow>> {
+pub(super) fn with_zones(conn: &mut Conn, records: Vec<Record>) -> QueryResult<Vec<EventRow>> {
     let mut zones: HashMap<String, Vec<String>> = HashMap::new();
     // SQLite takes 32766 values in one question; only the start of the program can have more events at once.
     for part in records.chunks(1000) {

@@ -71,8 +71,8 @@ fn damage_is_told_from_other_trouble() {
     let mut bytes = std::fs::read(&copy).unwrap();
     let pages = bytes.len() / 4096;
     assert!(pages > 40, "{pages} pages");
-    // Every page of the last half: tables as well as indexes are hit.
-    bytes[pages / 2 * 4096..].fill(0xa5);
+    // Every page of the last third, which is the segments': tables as well as indexes are hit.
+    bytes[pages * 2 / 3 * 4096..].fill(0xa5);
     std::fs::write(&copy, bytes).unwrap();
 
     let store = Store::open(&copy, clock).unwrap();

@@ -67,6 +67,7 @@ impl TestStore {
 
 pub(crate) fn camera(name: &str) -> NewCamera {
     NewCamera {
+        title: None,
         name: name.to_owned(),
         uri: "rtsp://10.0.0.5/stream1".to_owned(),
         sub_uri: Some("rtsp://10.0.0.5/stream2".to_owned()),
