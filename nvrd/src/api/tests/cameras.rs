@@ -274,6 +274,7 @@ async fn passwords_of_an_earlier_version_are_sealed_at_the_start() {
     let world = World::new();
     let store = &world.context.store;
     let row = nvr_store::NewCamera {
+        title: None,
         name: "old".to_owned(),
         uri: "rtsp://10.0.0.7/a".to_owned(),
         sub_uri: None,
