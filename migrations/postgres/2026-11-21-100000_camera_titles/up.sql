@@ -1,2 +1,0 @@
--- What people call a camera; its name stays what paths and files go by.
-ALTER TABLE cameras ADD COLUMN title TEXT;
