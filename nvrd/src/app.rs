@@ -23,11 +23,12 @@ use crate::evidence::Evidence;
 use crate::exports::{self, Exports};
 use crate::ingest::{self, CommittedEvent, Ingest};
 use crate::live::Live;
+use crate::net::tls::{Names, Source, Tls};
 use crate::outbound::Outbound;
 use crate::retention::{self, Policy, Retention};
 use crate::storage::{Storage, Watch};
 use crate::vault::Vault;
-use crate::{plugins, recovery};
+use crate::{net, plugins, recovery};
 
 /// Committed events that a slow listener may be behind before it loses the oldest.
 const EVENT_BACKLOG: usize = 1024;
@@ -74,6 +75,10 @@ impl App {
 
         // Listeners before cameras: a port in use must not cost a started recording.
         let (listener, api_address) = listen(config.api.listen).await?;
+        let listening = listening(&config, &storage, &clock)?;
+        if let Some(tls) = &listening.tls {
+            tokio::spawn(Arc::clone(tls).watch(stopping.clone()));
+        }
         let taps = Taps::default();
         let restream = Restream::start(config.rtsp.listen, taps.clone())?;
         let outbound = Arc::new(Outbound::new(&config.outbound)?);
@@ -116,8 +121,17 @@ impl App {
             exports.clone(),
             clock,
         );
-        let context = Arc::new(context.with_evidence(evidence).with_live(live));
-        let api = tokio::spawn(api::serve(listener, context, stopping.clone()));
+        let context = context
+            .with_evidence(evidence)
+            .with_live(live)
+            .with_tls(listening.tls.clone());
+        let context = Arc::new(context);
+        let api = tokio::spawn(net::serve(
+            listener,
+            api::service(context),
+            listening,
+            stopping.clone(),
+        ));
         let starting = Arc::clone(&cameras);
         run_blocking(move || starting.start()).await??;
         let keepers = vec![
@@ -276,11 +290,41 @@ fn keeper(
 
 /// The listener of the API and its address.
 async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
-    let listener = api::bind(at).await?;
+    let listener = net::bind("api.listen", at).await?;
     let address = listener
         .local_addr()
         .map_err(|error| Error::internal(format!("api.listen: {error}")))?;
     Ok((listener, address))
+}
+
+/// How the listener of the API serves.
+fn listening(config: &Config, storage: &Storage, clock: &Arc<dyn Clock>) -> Result<net::Options> {
+    let limits = net::Limits {
+        connections: config.api.connections,
+        per_address: config.api.connections_per_address,
+        idle_time: config.api.idle_time(),
+        ..net::Limits::default()
+    };
+    let tls = match config.api.tls {
+        true => Some(certificate(config, storage, clock)?),
+        false => None,
+    };
+    Ok(net::Options { limits, tls })
+}
+
+/// The certificate that the configuration names, or one of our own.
+fn certificate(config: &Config, storage: &Storage, clock: &Arc<dyn Clock>) -> Result<Arc<Tls>> {
+    let source = match (&config.tls.certificate, &config.tls.key) {
+        (Some(certificate), Some(key)) => Source::Files {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        },
+        _ => Source::SelfSigned {
+            folder: storage.first().root().join("tls"),
+            names: Names::of(&[config.api.listen], &config.tls.names),
+        },
+    };
+    Ok(Arc::new(Tls::open(source, Arc::clone(clock))?))
 }
 
 fn exports_of(

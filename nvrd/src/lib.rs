@@ -23,6 +23,7 @@ pub mod exports;
 pub mod stills;
 pub mod timelapse;
 pub mod auth;
+pub mod net;
 pub mod api;
 #[cfg(test)]
 mod sample;

@@ -11,10 +11,6 @@ use super::context::{ApiContext, Lane};
 use super::error::{ApiError, ApiResult};
 use crate::auth::{Asked, Need, Refused};
 
-/// The address a connection comes from; the listener adds it to every request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
-
 /// The context of the API, for somebody.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {

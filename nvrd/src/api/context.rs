@@ -14,6 +14,7 @@ use crate::cameras::Cameras;
 use crate::evidence::Evidence;
 use crate::exports::Exports;
 use crate::live::Live;
+use crate::net::tls::Tls;
 use crate::retention::Retention;
 use crate::stills::Stills;
 use crate::storage::Storage;
@@ -44,6 +45,8 @@ pub struct ApiContext {
     pub(super) timelapses: Timelapses,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) live: Arc<Live>,
+    /// The certificate of the listener; none where it does not encrypt.
+    pub(super) tls: Option<Arc<Tls>>,
     /// Monotonic time of the start.
     pub(super) started: Duration,
     pub(super) version: &'static str,
@@ -112,6 +115,7 @@ impl ApiContext {
             started: clock.monotonic(),
             clock,
             live: Arc::default(),
+            tls: None,
             version: env!("CARGO_PKG_VERSION"),
             last_check: Arc::default(),
             reads: Arc::new(Semaphore::new(8)),
@@ -135,6 +139,13 @@ impl ApiContext {
     #[must_use]
     pub fn with_live(mut self, live: Arc<Live>) -> Self {
         self.live = live;
+        self
+    }
+
+    /// The same context, behind a listener that encrypts.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Self {
+        self.tls = tls;
         self
     }
 

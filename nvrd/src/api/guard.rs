@@ -17,6 +17,7 @@ pub(super) fn check(
     host: Option<&Option<Authority>>,
     origin: Option<&HeaderValue>,
     open: bool,
+    tls: bool,
 ) -> ApiResult<()> {
     let host = host
         .ok_or_else(|| ApiError::bad_request("Host: the header cannot be read"))?
@@ -27,8 +28,11 @@ pub(super) fn check(
             "Host: {host} is not this machine: use localhost, 127.0.0.1 or [::1]"
         )));
     }
-    let foreign =
-        |origin: &&HeaderValue| !origin.to_str().is_ok_and(|origin| is_same(origin, host));
+    let foreign = |origin: &&HeaderValue| {
+        !origin
+            .to_str()
+            .is_ok_and(|origin| is_same(origin, host, tls))
+    };
     match origin.filter(foreign) {
         Some(origin) if !method.is_safe() => Err(forbidden(format!(
             "Origin: a page of {origin:?} may not change anything here"
@@ -59,9 +63,9 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// Whether a page of `origin` was served by this very listener.
-fn is_same(origin: &str, host: Option<&Authority>) -> bool {
+fn is_same(origin: &str, host: Option<&Authority>, tls: bool) -> bool {
     let authority = origin
-        .strip_prefix("http://")
+        .strip_prefix(if tls { "https://" } else { "http://" })
         .and_then(|rest| rest.parse::<Authority>().ok());
     authority.zip(host).is_some_and(|(a, b)| a == *b)
 }
@@ -75,7 +79,7 @@ mod tests {
         let check_host = |host: &str, allowed: bool| {
             let host: Authority = host.parse().unwrap();
             assert_eq!(
-                check(&Method::GET, Some(&Some(host.clone())), None, true).is_ok(),
+                check(&Method::GET, Some(&Some(host.clone())), None, true, false).is_ok(),
                 allowed,
                 "{host}"
             );
@@ -101,22 +105,28 @@ mod tests {
         ] {
             check_host(bad, false);
         }
-        assert!(check(&Method::GET, Some(&None), None, true).is_ok());
-        assert!(check(&Method::GET, None, None, true).is_err());
+        assert!(check(&Method::GET, Some(&None), None, true, false).is_ok());
+        assert!(check(&Method::GET, None, None, true, false).is_err());
         let host: Authority = "nvr.example:8000".parse().unwrap();
-        assert!(check(&Method::GET, Some(&Some(host)), None, false).is_ok());
+        assert!(check(&Method::GET, Some(&Some(host)), None, false, false).is_ok());
     }
 
     #[test]
     fn changes_come_from_programs_or_from_our_own_pages() {
         let host: Option<Authority> = Some("localhost:8000".parse().unwrap());
+        let check_over =
+            |tls: bool, method: Method, origin: Option<&'static str>, allowed: bool| {
+                let origin = origin.map(HeaderValue::from_static);
+                assert_eq!(
+                    check(&method, Some(&host), origin.as_ref(), true, tls).is_ok(),
+                    allowed,
+                    "{method} {origin:?} {tls}"
+                );
+            };
+        check_over(true, Method::POST, Some("https://localhost:8000"), true);
+        check_over(true, Method::POST, Some("http://localhost:8000"), false);
         let check_origin = |method: Method, origin: Option<&'static str>, allowed: bool| {
-            let origin = origin.map(HeaderValue::from_static);
-            assert_eq!(
-                check(&method, Some(&host), origin.as_ref(), true).is_ok(),
-                allowed,
-                "{method} {origin:?}"
-            );
+            check_over(false, method, origin, allowed);
         };
         check_origin(Method::POST, None, true);
         check_origin(Method::POST, Some("http://localhost:8000"), true);

@@ -12,6 +12,7 @@ mod reply;
 mod query;
 mod body;
 mod health;
+mod ssl;
 mod cameras;
 mod snapshot;
 mod trigger;
@@ -27,19 +28,20 @@ mod timelapses;
 mod file;
 mod time;
 mod openapi;
-mod serve;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
 use warp::Filter;
-use warp::http::Method;
+use warp::http::{Method, Request};
 use warp::reply::Response;
 
 use crate::auth::Need;
 
 pub use context::ApiContext;
-pub use serve::{Limits, bind, serve, serve_with};
 
 /// Every route of the API, ready to be served or asked in a test; every request gets an answer.
 pub fn routes(
@@ -48,10 +50,22 @@ pub fn routes(
     table(context).into_filter()
 }
 
+/// The same for a listener.
+pub fn service(
+    context: Arc<ApiContext>,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + 'static>
++ Clone
++ Send
++ Sync
++ 'static {
+    TowerToHyperService::new(warp::service(routes(context)))
+}
+
 #[rustfmt::skip]
 fn table(context: Arc<ApiContext>) -> route::Table {
     route::Table::new(context)
         .on(Method::GET, "/api/v1/system/health", Need::Public, health::get)
+        .on(Method::GET, "/api/v1/system/ssl-status", Need::SeeCameras, ssl::get)
         .on(Method::GET, "/api/v1/cameras", Need::SeeCameras, cameras::list)
         .on(Method::POST, "/api/v1/cameras", Need::Manage, cameras::create)
         .on(Method::POST, "/api/v1/cameras/test", Need::Manage, cameras::test)

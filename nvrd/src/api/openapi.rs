@@ -11,8 +11,8 @@ use super::access::Caller;
 use super::error::{ApiError, ApiResult, ErrorBody};
 use super::reply::{Content, Redirect};
 use super::{
-    cameras, coverage, events, evidence, exports, health, keeping, recordings, snapshot, stills,
-    storage, timelapses, trigger,
+    cameras, coverage, events, evidence, exports, health, keeping, recordings, snapshot, ssl,
+    stills, storage, timelapses, trigger,
 };
 
 /// The document; a test compares its paths with the table of routes.
@@ -21,10 +21,11 @@ use super::{
     info(
         title = "nvrd",
         description = "The API of a network video recorder. Failures have the shape `{\"detail\":\"…\",\"status_code\":400}`; \
-            what is not known is `null`. It listens on loopback only, and answers only to loopback names.",
+            what is not known is `null`. Without users it listens on loopback only, and answers only to loopback names.",
     ),
     paths(
         health::get,
+        ssl::get,
         cameras::list,
         cameras::create,
         cameras::test,

@@ -12,12 +12,13 @@ use warp::http::{HeaderMap, Method, StatusCode};
 use warp::path::FullPath;
 use warp::reply::Response;
 
-use super::access::{Admitted, Caller, Peer, admit};
+use super::access::{Admitted, Caller, admit};
 use super::context::ApiContext;
 use super::error::{ApiError, ApiResult, Turned, recover};
 use super::guard;
 use super::reply::IntoReply;
 use crate::auth::Need;
+use crate::net::Peer;
 
 /// Something that a handler takes from the request besides the path.
 pub(super) trait Input: Sized + Send + 'static {
@@ -101,7 +102,7 @@ impl Table {
                     let context = Arc::clone(&context);
                     async move {
                         let camera = camera_at(template).map(|at| names[at].as_str());
-                        let peer = peer.map(|Peer(address)| address);
+                        let peer = peer.map(|peer| peer.address);
                         match admit(&context, need, &method, &headers, peer, camera).await {
                             Ok(admitted) => Ok((names, admitted)),
                             Err(error) => Err(warp::reject::custom(Turned(error))),
@@ -194,16 +195,19 @@ fn refusals(context: Arc<ApiContext>, rows: Arc<[Row]>) -> BoxedFilter<(Response
         .and(warp::path::full())
         .and(host)
         .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<Peer>())
         .and_then(
             move |method: Method,
                   path: FullPath,
                   host: Option<Option<Authority>>,
-                  headers: HeaderMap| {
+                  headers: HeaderMap,
+                  peer: Option<Peer>| {
                 let refused = match guard::check(
                     &method,
                     host.as_ref(),
                     headers.get(ORIGIN),
                     context.auth.is_open(),
+                    peer.is_some_and(|peer| peer.tls),
                 ) {
                     Err(error) => Some(error.into_reply()),
                     Ok(()) => known(&rows, &method, path.as_str()),

@@ -5,10 +5,10 @@ mod units;
 mod retention;
 mod storage;
 mod export;
+mod listen;
 mod outbound;
 mod nearest;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use nvr_base::{Error, Result};
@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 pub use camera::CameraConfig;
 pub use export::ExportConfig;
+pub use listen::{ApiConfig, RtspConfig, TlsConfig};
 pub use outbound::{Net, OutboundConfig};
 pub use retention::{RetentionConfig, WhenFullConfig};
 pub use storage::{MoreStorage, StorageConfig};
@@ -36,6 +37,9 @@ pub struct Config {
     /// The RTSP re-stream.
     #[serde(default)]
     pub rtsp: RtspConfig,
+    /// The certificate of the listeners.
+    #[serde(default)]
+    pub tls: TlsConfig,
     /// Pipeline descriptions besides the built-in ones.
     #[serde(default)]
     pub pipelines: PipelinesConfig,
@@ -51,38 +55,6 @@ pub struct Config {
     /// The cameras of the file; over REST they are read-only.
     #[serde(default, rename = "camera")]
     pub cameras: Vec<CameraConfig>,
-}
-
-/// `[api]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ApiConfig {
-    /// Address and port; `127.0.0.1:8000` unless given. Port 0 takes a free one.
-    pub listen: SocketAddr,
-}
-
-impl Default for ApiConfig {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
-        }
-    }
-}
-
-/// `[rtsp]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RtspConfig {
-    /// Address and port; `127.0.0.1:8554` unless given. Port 0 takes a free one.
-    pub listen: SocketAddr,
-}
-
-impl Default for RtspConfig {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8554)),
-        }
-    }
 }
 
 /// `[pipelines]`
@@ -154,6 +126,7 @@ impl Config {
         for camera in &mut config.cameras {
             camera.password_file = camera.password_file.take().map(|path| folder.join(path));
         }
+        config.tls.resolve(folder);
         let problems = config.problems();
         if problems.is_empty() {
             Ok(config)
@@ -180,6 +153,8 @@ impl Config {
                 self.rtsp.listen
             ));
         }
+        problems.extend(self.api.problems());
+        problems.extend(self.tls.problems(self.api.tls.then_some("api.tls")));
         problems.extend(self.storage.problems());
         problems.extend(self.export.problems());
         for (index, camera) in self.cameras.iter().enumerate() {
@@ -299,6 +274,43 @@ mod tests {
             &text("when_full = \"panic\""),
             &expect![[r#"
                 line 3, column 13: unknown variant `panic`, expected `stop` or `delete_protected`"#]],
+        );
+    }
+
+    #[test]
+    fn listeners_are_bounded_and_certificates_whole() {
+        let text = |more: &str| format!("[storage]\npath = \"d\"\n{more}");
+        let good = text(
+            "[api]\ntls = true\nidle_s = 75\n[tls]\ncertificate = \"c.pem\"\nkey = \"/k.pem\"",
+        );
+        let config = Config::parse(&good, Path::new("/etc/nvrd")).unwrap();
+        assert_eq!(config.api.idle_time().as_secs(), 75);
+        assert_eq!(
+            config.tls.certificate.as_deref(),
+            Some(Path::new("/etc/nvrd/c.pem"))
+        );
+        assert_eq!(config.tls.key.as_deref(), Some(Path::new("/k.pem")));
+        check(
+            &text("[api]\nconnections = 1\nconnections_per_address = 0\nidle_s = 0\ntls = true"),
+            &expect![[r#"
+                api.connections: 1 is out of range: use 16 to 65536
+                api.connections_per_address: 0 is out of range: use 1 to 65536
+                api.idle_s: 0 is out of range: use 1 to 3600
+                api.tls: there is no certificate: give tls.certificate and tls.key, or tls.self_signed = true"#]],
+        );
+        check(
+            &text("[tls]\ncertificate = \"c\""),
+            &expect!["tls.key: missing: give the private key of tls.certificate"],
+        );
+        check(
+            &text("[tls]\nkey = \"k\"\nnames = [\"a\"]"),
+            &expect![[r#"
+                tls.certificate: missing: give the certificate of tls.key
+                tls.names: they are for tls.self_signed = true only"#]],
+        );
+        check(
+            &text("[tls]\ncertificate = \"c\"\nkey = \"k\"\nself_signed = true"),
+            &expect!["tls.self_signed: there is tls.certificate already: leave one of them out"],
         );
     }
 

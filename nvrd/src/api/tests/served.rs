@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::World;
-use crate::api::{Limits, bind, serve_with};
+use crate::api::service;
+use crate::net::{Limits, Options, bind, serve};
 
 /// No step of these tests takes so long unless it never ends.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,14 +24,17 @@ struct Listener {
 
 async fn listen(limits: Limits) -> Listener {
     let world = World::new();
-    let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let listener = bind("api.listen", ([127, 0, 0, 1], 0).into())
+        .await
+        .unwrap();
     let address = listener.local_addr().unwrap();
     let stop = Shutdown::new();
-    let task = tokio::spawn(serve_with(
+    let options = Options { limits, tls: None };
+    let task = tokio::spawn(serve(
         listener,
-        world.context.clone(),
+        service(world.context.clone()),
+        options,
         stop.clone(),
-        limits,
     ));
     Listener {
         world,
@@ -108,6 +112,7 @@ async fn whoever_sends_too_slowly_is_left() {
     let header_time = Duration::from_millis(200);
     let listener = listen(Limits {
         header_time,
+        idle_time: header_time,
         ..Limits::default()
     })
     .await;
@@ -171,16 +176,18 @@ async fn the_end_is_orderly_and_bounded() {
 
 #[tokio::test]
 async fn a_port_in_use_is_named() {
-    let first = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let first = bind("api.listen", ([127, 0, 0, 1], 0).into())
+        .await
+        .unwrap();
     let address = first.local_addr().unwrap();
-    let error = bind(address).await.unwrap_err().to_string();
+    let error = bind("api.listen", address).await.unwrap_err().to_string();
     assert_eq!(
         error,
         format!(
             "api.listen: {address} is in use by another program: stop that one, or choose another port"
         )
     );
-    let error = bind("192.0.2.1:8000".parse().unwrap())
+    let error = bind("api.listen", "192.0.2.1:8000".parse().unwrap())
         .await
         .unwrap_err()
         .to_string();

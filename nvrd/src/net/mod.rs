@@ -1,0 +1,30 @@
+//! The listeners: every HTTP listener of the daemon accepts, bounds, encrypts and ends its connections here.
+//!
+//! It knows sockets and nothing of what is asked over them; warp's own server sets no time within which a request
+//! must arrive, and takes no socket of ours.
+
+mod limits;
+mod bind;
+mod place;
+mod guarded;
+mod counted;
+mod refuse;
+mod serve;
+pub mod tls;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+
+pub use bind::bind;
+pub use limits::Limits;
+pub use serve::{Options, serve};
+
+/// The other side of a connection; the listener adds it to every request, and a [`nvr_base::Shutdown`] beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+}
