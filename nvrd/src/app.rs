@@ -1,6 +1,7 @@
 //! The composition root: builds every part, connects them in the order the data flows, and stops them in order.
 
-use std::net::SocketAddr;
+mod doors;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -8,13 +9,11 @@ use std::thread::JoinHandle;
 
 use nvr_base::{Clock, Error, RealClock, Result, Shutdown};
 use nvr_media::description::Descriptions;
-use nvr_media::restream::Restream;
-use nvr_media::tap::Taps;
 use nvr_media::{CameraSpec, Supervisor};
 use nvr_store::{RunRow, Store};
-use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 
+use self::doors::Doors;
 use crate::alarms::Alarms;
 use crate::api::{self, ApiContext};
 use crate::cameras::{Cameras, Parts, SpecContext, input_of_config, spec_of_input};
@@ -23,8 +22,6 @@ use crate::evidence::Evidence;
 use crate::exports::{self, Exports};
 use crate::ingest::{self, CommittedEvent, Ingest};
 use crate::live::Live;
-use crate::net::tls::{Names, Source, Tls};
-use crate::outbound::Outbound;
 use crate::retention::{self, Policy, Retention};
 use crate::storage::{Storage, Watch};
 use crate::vault::Vault;
@@ -74,16 +71,15 @@ impl App {
         } = kept;
 
         // Listeners before cameras: a port in use must not cost a started recording.
-        let (listener, api_address) = listen(config.api.listen).await?;
-        let listening = listening(&config, &storage, &clock)?;
-        if let Some(tls) = &listening.tls {
-            tokio::spawn(Arc::clone(tls).watch(stopping.clone()));
-        }
-        let taps = Taps::default();
-        let restream = Restream::start(config.rtsp.listen, taps.clone())?;
-        let outbound = Arc::new(Outbound::new(&config.outbound)?);
-        outbound.add_listener(api_address);
-        outbound.add_listener(restream.address());
+        let doors = Doors::open(&config, &storage, &clock, &stopping).await?;
+        let Doors {
+            api: listener,
+            api_address,
+            options,
+            taps,
+            restream,
+            outbound,
+        } = doors;
 
         // Cameras → notices → store → committed events.
         let (notices, inbox) = sync_channel(ingest::QUEUE);
@@ -121,27 +117,13 @@ impl App {
             exports.clone(),
             clock,
         );
-        let context = context
-            .with_evidence(evidence)
-            .with_live(live)
-            .with_tls(listening.tls.clone());
-        let context = Arc::new(context);
-        let api = tokio::spawn(net::serve(
-            listener,
-            api::service(context),
-            listening,
-            stopping.clone(),
-        ));
+        let context = context.with_evidence(evidence).with_live(live);
+        let context = Arc::new(context.with_tls(options.tls.clone()));
+        let service = api::service(context);
+        let api = tokio::spawn(net::serve(listener, service, options, stopping.clone()));
         let starting = Arc::clone(&cameras);
         run_blocking(move || starting.start()).await??;
-        let keepers = vec![
-            keeper("storage-watch", &stopping, move |stopping| {
-                watch.run(stopping)
-            })?,
-            keeper("retention", &stopping, move |stopping| {
-                retention.run(stopping)
-            })?,
-        ];
+        let keepers = keepers(watch, retention, &stopping)?;
         Ok(Self {
             cameras,
             storage,
@@ -288,43 +270,20 @@ fn keeper(
         .map_err(|error| Error::exhausted(format!("{name}: no thread: {error}")))
 }
 
-/// The listener of the API and its address.
-async fn listen(at: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
-    let listener = net::bind("api.listen", at).await?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| Error::internal(format!("api.listen: {error}")))?;
-    Ok((listener, address))
-}
-
-/// How the listener of the API serves.
-fn listening(config: &Config, storage: &Storage, clock: &Arc<dyn Clock>) -> Result<net::Options> {
-    let limits = net::Limits {
-        connections: config.api.connections,
-        per_address: config.api.connections_per_address,
-        idle_time: config.api.idle_time(),
-        ..net::Limits::default()
-    };
-    let tls = match config.api.tls {
-        true => Some(certificate(config, storage, clock)?),
-        false => None,
-    };
-    Ok(net::Options { limits, tls })
-}
-
-/// The certificate that the configuration names, or one of our own.
-fn certificate(config: &Config, storage: &Storage, clock: &Arc<dyn Clock>) -> Result<Arc<Tls>> {
-    let source = match (&config.tls.certificate, &config.tls.key) {
-        (Some(certificate), Some(key)) => Source::Files {
-            certificate: certificate.clone(),
-            key: key.clone(),
-        },
-        _ => Source::SelfSigned {
-            folder: storage.first().root().join("tls"),
-            names: Names::of(&[config.api.listen], &config.tls.names),
-        },
-    };
-    Ok(Arc::new(Tls::open(source, Arc::clone(clock))?))
+/// The threads that look after the storages.
+fn keepers(
+    watch: Watch,
+    retention: Arc<Retention>,
+    stopping: &Shutdown,
+) -> Result<Vec<JoinHandle<()>>> {
+    Ok(vec![
+        keeper("storage-watch", stopping, move |stopping| {
+            watch.run(stopping)
+        })?,
+        keeper("retention", stopping, move |stopping| {
+            retention.run(stopping)
+        })?,
+    ])
 }
 
 fn exports_of(

@@ -1,0 +1,91 @@
+//! The listeners of the daemon: their sockets, their limits and their certificate, before anything runs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use nvr_base::{Clock, Error, Result, Shutdown};
+use nvr_media::restream::Restream;
+use nvr_media::tap::Taps;
+use tokio::net::TcpListener;
+
+use crate::config::Config;
+use crate::net;
+use crate::net::tls::{Names, Source, Tls};
+use crate::outbound::Outbound;
+use crate::storage::Storage;
+
+/// Sockets that are taken, and how they are served.
+pub(super) struct Doors {
+    pub(super) api: TcpListener,
+    pub(super) api_address: SocketAddr,
+    pub(super) options: net::Options,
+    pub(super) taps: Taps,
+    pub(super) restream: Restream,
+    /// Where requests may go, which is not to our own listeners.
+    pub(super) outbound: Arc<Outbound>,
+}
+
+impl Doors {
+    /// Takes every address of a configuration; a certificate is watched until the daemon stops.
+    ///
+    /// # Errors
+    /// One sentence with the key, when an address or a certificate cannot be had.
+    pub(super) async fn open(
+        config: &Config,
+        storage: &Storage,
+        clock: &Arc<dyn Clock>,
+        stopping: &Shutdown,
+    ) -> Result<Self> {
+        let api = net::bind("api.listen", config.api.listen).await?;
+        let api_address = api
+            .local_addr()
+            .map_err(|error| Error::internal(format!("api.listen: {error}")))?;
+        let tls = match config.api.tls {
+            true => Some(certificate(config, storage, clock)?),
+            false => None,
+        };
+        if let Some(tls) = &tls {
+            tokio::spawn(Arc::clone(tls).watch(stopping.clone()));
+        }
+        let taps = Taps::default();
+        let restream = Restream::start(config.rtsp.listen, taps.clone())?;
+        let outbound = Outbound::new(&config.outbound)?;
+        outbound.add_listener(api_address);
+        outbound.add_listener(restream.address());
+        Ok(Self {
+            api,
+            api_address,
+            options: net::Options {
+                limits: limits(config),
+                tls,
+            },
+            taps,
+            restream,
+            outbound: Arc::new(outbound),
+        })
+    }
+}
+
+fn limits(config: &Config) -> net::Limits {
+    net::Limits {
+        connections: config.api.connections,
+        per_address: config.api.connections_per_address,
+        idle_time: config.api.idle_time(),
+        ..net::Limits::default()
+    }
+}
+
+/// The certificate that the configuration names, or one of our own.
+fn certificate(config: &Config, storage: &Storage, clock: &Arc<dyn Clock>) -> Result<Arc<Tls>> {
+    let source = match (&config.tls.certificate, &config.tls.key) {
+        (Some(certificate), Some(key)) => Source::Files {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        },
+        _ => Source::SelfSigned {
+            folder: storage.first().root().join("tls"),
+            names: Names::of(&[config.api.listen], &config.tls.names),
+        },
+    };
+    Ok(Arc::new(Tls::open(source, Arc::clone(clock))?))
+}
