@@ -28,6 +28,7 @@ mod timelapses;
 mod file;
 mod time;
 mod openapi;
+mod reference;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -116,6 +117,7 @@ fn table(context: Arc<ApiContext>) -> route::Table {
         .on(Method::GET, "/api/v1/timelapses/{id}/file.mp4", Need::SeeEvents, timelapses::file)
         .on(Method::GET, "/openapi.json", Need::Public, openapi::document)
         .on(Method::GET, "/docs", Need::Public, openapi::docs)
+        .on(Method::GET, "/redoc", Need::Public, reference::page)
         .on(Method::GET, "/docs/{file}", Need::Public, openapi::docs_file)
 }
 

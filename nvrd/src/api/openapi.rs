@@ -11,8 +11,8 @@ use super::access::Caller;
 use super::error::{ApiError, ApiResult, ErrorBody};
 use super::reply::{Content, Redirect};
 use super::{
-    cameras, coverage, events, evidence, exports, health, keeping, recordings, snapshot, ssl,
-    stills, storage, timelapses, trigger,
+    cameras, coverage, events, evidence, exports, health, keeping, recordings, reference, snapshot,
+    ssl, stills, storage, timelapses, trigger,
 };
 
 /// The document; a test compares its paths with the table of routes.
@@ -73,6 +73,7 @@ use super::{
         timelapses::delete,
         timelapses::file,
         document,
+        reference::page,
         docs,
         docs_file,
     ),

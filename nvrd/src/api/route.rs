@@ -220,18 +220,23 @@ fn refusals(context: Arc<ApiContext>, rows: Arc<[Row]>) -> BoxedFilter<(Response
 
 /// The answer for a path or method that is not in the table, and for OPTIONS.
 fn known(rows: &[Row], method: &Method, path: &str) -> Option<Response> {
-    let here: Vec<&Method> = rows
+    let here: Vec<&Row> = rows
         .iter()
         .filter(|(_, template, _)| fits(template, path))
-        .map(|(method, _, _)| method)
         .collect();
     if here.is_empty() {
         return Some(ApiError::not_found("there is nothing at this path").into_reply());
     }
-    if here.iter().any(|wanted| serves(wanted, method)) {
+    if here.iter().any(|(wanted, _, _)| serves(wanted, method)) {
         return None;
     }
-    let mut allow: Vec<&str> = here.iter().map(|method| method.as_str()).collect();
+    // A path that stands in the table as it is tells of itself alone, not of what could be in its place.
+    let exact = here.iter().any(|(_, template, _)| !template.contains('{'));
+    let mut allow: Vec<&str> = here
+        .iter()
+        .filter(|(_, template, _)| !exact || !template.contains('{'))
+        .map(|(method, _, _)| method.as_str())
+        .collect();
     if allow.contains(&"GET") {
         allow.push("HEAD");
     }

@@ -18,7 +18,7 @@ use super::query::Query;
 use super::reply::{Json, NoContent};
 use super::stills::Jpeg;
 use filter::{EventQuery, LatestQuery};
-use view::{Event, EventList, event_of};
+use view::{Beside, Event, EventList, event_of};
 
 /// Events, newest start first.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", operation_id = "list_events", params(EventQuery), responses(
@@ -71,7 +71,8 @@ pub(super) async fn latest(
 pub(super) async fn get(caller: Caller, [id]: [String; 1], (): ()) -> ApiResult<Json<Event>> {
     let event = caller.run(Lane::Read, move |caller| {
         let row = caller.store.event(caller.principal(), &id)?;
-        Ok(event_of(row, &titles(caller)?))
+        let beside = beside(caller, std::slice::from_ref(&row))?;
+        Ok(event_of(row, &beside))
     });
     event.await.map(Json)
 }
@@ -150,7 +151,16 @@ fn titles(caller: &Caller) -> Result<BTreeMap<String, String>> {
         .collect())
 }
 
+/// What stands beside these rows.
+fn beside(caller: &Caller, rows: &[EventRow]) -> Result<Beside> {
+    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+    Ok(Beside {
+        titles: titles(caller)?,
+        described: caller.store.event_descriptions(&ids)?,
+    })
+}
+
 fn events_of(caller: &Caller, rows: Vec<EventRow>) -> Result<Vec<Event>> {
-    let titles = titles(caller)?;
-    Ok(rows.into_iter().map(|row| event_of(row, &titles)).collect())
+    let beside = beside(caller, &rows)?;
+    Ok(rows.into_iter().map(|row| event_of(row, &beside)).collect())
 }

@@ -122,6 +122,7 @@ pub(in crate::api) async fn stats(
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct ExportQuery {
     /// `csv` unless `json` is given.
+    #[param(value_type = Option<Format>)]
     format: Option<String>,
     /// Of this camera.
     camera_id: Option<String>,
@@ -135,8 +136,10 @@ pub(in crate::api) struct ExportQuery {
 }
 
 /// How a file of events is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = EventFileFormat)]
+pub(in crate::api) enum Format {
     Csv,
     Json,
 }

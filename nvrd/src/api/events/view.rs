@@ -1,8 +1,8 @@
 //! Events as clients see them: our own fields, and beside them the names that clients of ArgusAI and OpenNVR read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use nvr_store::{EventRow, EventState, PageRequest};
+use nvr_store::{EventDescription, EventRow, EventState, PageRequest};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -93,6 +93,22 @@ pub(in crate::api) struct ArgusEvent {
     correlated_events: Vec<String>,
     /// Pictures it rests on.
     frame_count_used: u64,
+    /// Which provider of language models described it; `null` where none did.
+    provider_used: Option<String>,
+    /// How sure the provider was, 0 to 100.
+    ai_confidence: Option<u8>,
+    /// What the description cost.
+    ai_cost: Option<f64>,
+    /// How long it took.
+    ai_response_time_ms: Option<u64>,
+    /// Tokens that went in and came out.
+    tokens_used: Option<u64>,
+    /// `single_frame` where a provider described it.
+    analysis_mode: Option<&'static str>,
+    /// When it was described anew, RFC 3339.
+    reanalyzed_at: Option<String>,
+    /// How often it was described anew.
+    reanalysis_count: u32,
 }
 
 /// The same event in the words of OpenNVR.
@@ -192,42 +208,22 @@ impl EventList {
     }
 }
 
-/// The event for a client; `titles` are what cameras are called, by their names.
-pub(in crate::api) fn event_of(row: EventRow, titles: &BTreeMap<String, String>) -> Event {
-    let started = rfc3339(row.start_us);
-    let object = object_of(&row.kind, row.label.as_deref());
-    let title = titles.get(&row.camera).unwrap_or(&row.camera);
-    let thumbnail_url = format!("/api/v1/events/{}/thumbnail", row.id);
+/// What stands beside the rows of events.
+#[derive(Debug, Default)]
+pub(in crate::api) struct Beside {
+    /// What cameras are called, by their names.
+    pub(super) titles: BTreeMap<String, String>,
+    /// What was said about the events, by their ids.
+    pub(super) described: HashMap<String, EventDescription>,
+}
+
+/// The event for a client.
+pub(in crate::api) fn event_of(row: EventRow, beside: &Beside) -> Event {
+    let title = beside.titles.get(&row.camera).unwrap_or(&row.camera);
+    let argus = argus_of(&row, title, beside.described.get(&row.id));
+    let started = argus.timestamp.clone();
+    let thumbnail_url = argus.thumbnail_path.clone();
     let score = row.score.map(rounded);
-    let boxes = row.bbox.map(|[x, y, width, height]| BoundingBox {
-        x: rounded(x),
-        y: rounded(y),
-        width: rounded(width),
-        height: rounded(height),
-        entity_type: object.unwrap_or("unknown"),
-        confidence: score,
-        label: row.label.clone(),
-    });
-    let argus = ArgusEvent {
-        camera_id: row.camera.clone(),
-        camera_name: title.clone(),
-        timestamp: started.clone(),
-        created_at: started.clone(),
-        description: sentence(&row, title),
-        confidence: score.map_or(0, |score| (score.clamp(0.0, 1.0) * 100.0).round() as u32),
-        objects_detected: object.into_iter().collect(),
-        smart_detection_type: object.or_else(|| (row.kind == "motion").then_some("motion")),
-        thumbnail_path: thumbnail_url.clone(),
-        has_annotations: boxes.is_some(),
-        bounding_boxes: boxes.into_iter().collect(),
-        source_type: "rtsp",
-        alert_triggered: false,
-        is_doorbell_ring: false,
-        low_confidence: score.is_some_and(|score| score < 0.5),
-        correlation_group_id: None,
-        correlated_events: Vec::new(),
-        frame_count_used: row.frames,
-    };
     let opennvr = OpenNvrEvent {
         source: "nvrd",
         event_type: row.kind.clone(),
@@ -269,6 +265,52 @@ pub(in crate::api) fn event_of(row: EventRow, titles: &BTreeMap<String, String>)
         interrupted: row.interrupted,
         argus,
         opennvr,
+    }
+}
+
+fn argus_of(row: &EventRow, title: &str, described: Option<&EventDescription>) -> ArgusEvent {
+    let object = object_of(&row.kind, row.label.as_deref());
+    let answer = described.map(|described| &described.answer);
+    let again = described.map_or(0, |described| described.count.saturating_sub(1));
+    let (started, score) = (rfc3339(row.start_us), row.score.map(rounded));
+    let boxes = row.bbox.map(|[x, y, width, height]| BoundingBox {
+        x: rounded(x),
+        y: rounded(y),
+        width: rounded(width),
+        height: rounded(height),
+        entity_type: object.unwrap_or("unknown"),
+        confidence: score,
+        label: row.label.clone(),
+    });
+    ArgusEvent {
+        camera_id: row.camera.clone(),
+        camera_name: title.to_owned(),
+        timestamp: started.clone(),
+        created_at: started,
+        description: answer.map_or_else(|| sentence(row, title), |it| it.description.clone()),
+        confidence: score.map_or(0, |score| (score.clamp(0.0, 1.0) * 100.0).round() as u32),
+        objects_detected: object.into_iter().collect(),
+        smart_detection_type: object.or_else(|| (row.kind == "motion").then_some("motion")),
+        thumbnail_path: format!("/api/v1/events/{}/thumbnail", row.id),
+        has_annotations: boxes.is_some(),
+        bounding_boxes: boxes.into_iter().collect(),
+        source_type: "rtsp",
+        alert_triggered: false,
+        is_doorbell_ring: false,
+        low_confidence: score.is_some_and(|score| score < 0.5),
+        correlation_group_id: None,
+        correlated_events: Vec::new(),
+        frame_count_used: row.frames,
+        provider_used: answer.map(|it| it.provider.clone()),
+        ai_confidence: answer.and_then(|it| it.confidence),
+        ai_cost: answer.map(|it| it.cost),
+        ai_response_time_ms: answer.map(|it| it.response_time_ms),
+        tokens_used: answer.map(|it| it.tokens),
+        analysis_mode: answer.map(|_| "single_frame"),
+        reanalyzed_at: described
+            .filter(|_| again > 0)
+            .and_then(|described| rfc3339(described.created_us)),
+        reanalysis_count: again,
     }
 }
 
@@ -333,8 +375,11 @@ mod tests {
 
     #[test]
     fn an_event_has_the_names_of_every_client() {
-        let titles = BTreeMap::from([("front".to_owned(), "Front door".to_owned())]);
-        let json = serde_json::to_value(event_of(row("object", Some("truck")), &titles)).unwrap();
+        let beside = Beside {
+            titles: BTreeMap::from([("front".to_owned(), "Front door".to_owned())]),
+            ..Beside::default()
+        };
+        let json = serde_json::to_value(event_of(row("object", Some("truck")), &beside)).unwrap();
         let check =
             |name: &str, expect: serde_json::Value| assert_eq!(json[name], expect, "{name}");
         check("camera", "front".into());
