@@ -22,6 +22,7 @@ use crate::evidence::Evidence;
 use crate::exports::{self, Exports};
 use crate::ingest::{self, CommittedEvent, Ingest};
 use crate::live::Live;
+use crate::personality::ai_adapter;
 use crate::retention::{self, Policy, Retention};
 use crate::storage::{Storage, Watch};
 use crate::vault::Vault;
@@ -41,6 +42,7 @@ pub struct App {
     exports: (Exports, JoinHandle<()>),
     api: tokio::task::JoinHandle<()>,
     api_address: std::net::SocketAddr,
+    adapter: Option<ai_adapter::Running>,
     stopping: Shutdown,
     events: broadcast::Sender<CommittedEvent>,
 }
@@ -76,6 +78,7 @@ impl App {
             api: listener,
             api_address,
             options,
+            adapter,
             taps,
             restream,
             outbound,
@@ -100,14 +103,7 @@ impl App {
             taps,
         })?;
         let cameras = Arc::new(cameras.with_outbound(Arc::clone(&outbound)));
-        let moving = Arc::clone(&cameras);
-        let watch = Watch::new(
-            Arc::clone(&storage),
-            store.clone(),
-            Arc::clone(&clock),
-            alarms,
-            Box::new(move || moving.storage_moved()),
-        );
+        let watch = watch_of(&storage, &store, &clock, alarms, &cameras);
         let exports = exports_of(&store, &storage, &evidence, &clock, config.export);
         let context = ApiContext::new(
             Arc::clone(&cameras),
@@ -119,6 +115,7 @@ impl App {
         );
         let context = context.with_evidence(evidence).with_live(live);
         let context = Arc::new(context.with_tls(options.tls.clone()));
+        let adapter = adapter.map(|adapter| adapter.start(&context, &outbound, &stopping));
         let service = api::service(context);
         let api = tokio::spawn(net::serve(listener, service, options, stopping.clone()));
         let starting = Arc::clone(&cameras);
@@ -132,6 +129,7 @@ impl App {
             exports: (exports.clone(), exports.start()?),
             api,
             api_address,
+            adapter,
             stopping,
             events,
         })
@@ -140,6 +138,11 @@ impl App {
     /// The address of the REST API.
     pub fn api_address(&self) -> std::net::SocketAddr {
         self.api_address
+    }
+
+    /// The address of the AI adapter, where it listens.
+    pub fn adapter_address(&self) -> Option<std::net::SocketAddr> {
+        self.adapter.as_ref().map(ai_adapter::Running::address)
     }
 
     /// The address of the RTSP server.
@@ -164,12 +167,16 @@ impl App {
             ingest,
             exports: (exports, exporter),
             api,
+            adapter,
             stopping,
             ..
         } = self;
         stopping.trigger();
         exports.stop();
         let api = api.await;
+        if let Some(adapter) = adapter {
+            adapter.stopped().await;
+        }
         let stopped = run_blocking(move || {
             storage.watch_bell.ring();
             storage.retention_bell.ring();
@@ -286,6 +293,24 @@ fn keepers(
     ])
 }
 
+/// What looks after the storages, and moves the cameras on.
+fn watch_of(
+    storage: &Arc<Storage>,
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+    alarms: Arc<Alarms>,
+    cameras: &Arc<Cameras>,
+) -> Watch {
+    let moving = Arc::clone(cameras);
+    Watch::new(
+        Arc::clone(storage),
+        store.clone(),
+        Arc::clone(clock),
+        alarms,
+        Box::new(move || moving.storage_moved()),
+    )
+}
+
 fn exports_of(
     store: &Store,
     storage: &Arc<Storage>,
@@ -335,6 +360,7 @@ pub fn specs(config: &Config, config_folder: &Path) -> Result<Vec<CameraSpec>> {
         }
     }
     problems.extend(missing_files(&specs));
+    problems.extend(config.personality.missing_files());
     if problems.is_empty() {
         Ok(specs)
     } else {

@@ -174,6 +174,11 @@ fn run(path: &Path, print_events: bool) -> Result<()> {
     runtime.block_on(async {
         let mut stop = StopSignal::new()?;
         let app = App::start(config, &folder_of(path)).await?;
+        if let Some(adapter) = app.adapter_address() {
+            tracing::info!(
+                "AI adapter http://{adapter}/infer, documentation http://{adapter}/docs"
+            );
+        }
         tracing::info!(
             "API http://{}/api/v1, documentation http://{}/docs, RTSP rtsp://{}/<camera>",
             app.api_address(),

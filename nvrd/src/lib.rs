@@ -24,6 +24,8 @@ pub mod stills;
 pub mod timelapse;
 pub mod auth;
 pub mod net;
+pub mod infer;
 pub mod api;
+pub mod personality;
 #[cfg(test)]
 mod sample;

@@ -95,6 +95,8 @@ pub struct Daemon {
     pub api: String,
     /// `rtsp://address`
     pub rtsp: String,
+    /// `http://address` of the AI adapter, where it listens.
+    pub adapter: Option<String>,
 }
 
 impl Daemon {
@@ -125,6 +127,7 @@ impl Daemon {
             log,
             api: String::new(),
             rtsp: String::new(),
+            adapter: None,
         };
         let (api, rtsp) = wait_for("the daemon listens", PATIENCE, || {
             if let Some(status) = this.child.try_wait().unwrap() {
@@ -142,6 +145,11 @@ impl Daemon {
         });
         this.api = format!("http://{api}/api/v1");
         this.rtsp = format!("rtsp://{rtsp}");
+        // Told before the API's, so that it is there by now.
+        let log = this.log();
+        let adapter = log.split_once("AI adapter http://");
+        let adapter = adapter.and_then(|(_, rest)| rest.split_once("/infer"));
+        this.adapter = adapter.map(|(address, _)| format!("http://{address}"));
         this
     }
 

@@ -25,10 +25,11 @@ use crate::vault::Vault;
 const TURN: Duration = Duration::from_secs(10);
 
 /// What the API needs of the daemon.
+#[derive(Clone)]
 pub struct ApiContext {
     /// Says who asks.
-    pub(super) auth: Arc<Auth>,
-    pub(super) cameras: Arc<Cameras>,
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) cameras: Arc<Cameras>,
     /// Seals what is stored and must not be read there.
     #[cfg_attr(
         not(test),
@@ -36,20 +37,20 @@ pub struct ApiContext {
     )]
     pub(super) vault: Arc<Vault>,
     pub(super) store: Store,
-    pub(super) storage: Arc<Storage>,
+    pub(crate) storage: Arc<Storage>,
     pub(super) retention: Arc<Retention>,
     pub(super) stills: Arc<Stills>,
     /// The chains; none where recordings are not proved.
     pub(super) evidence: Option<Arc<Evidence>>,
     pub(super) exports: Exports,
-    pub(super) timelapses: Timelapses,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) timelapses: Arc<Timelapses>,
+    pub(crate) clock: Arc<dyn Clock>,
     pub(super) live: Arc<Live>,
     /// The certificate of the listener; none where it does not encrypt.
     pub(super) tls: Option<Arc<Tls>>,
     /// Monotonic time of the start.
-    pub(super) started: Duration,
-    pub(super) version: &'static str,
+    pub(crate) started: Duration,
+    pub(crate) version: &'static str,
     pub(super) last_check: Arc<Mutex<Option<LastCheck>>>,
     reads: Arc<Semaphore>,
     changes: Arc<Semaphore>,
@@ -111,7 +112,7 @@ impl ApiContext {
             exports,
             evidence: None,
             stills,
-            timelapses,
+            timelapses: Arc::new(timelapses),
             started: clock.monotonic(),
             clock,
             live: Arc::default(),
@@ -133,6 +134,15 @@ impl ApiContext {
     pub fn with_evidence(mut self, evidence: Arc<Evidence>) -> Self {
         self.evidence = Some(evidence);
         self
+    }
+
+    /// The same context behind another gate.
+    #[must_use]
+    pub(crate) fn behind(&self, auth: Arc<Auth>) -> Self {
+        Self {
+            auth,
+            ..self.clone()
+        }
     }
 
     /// The same context, which sees what is recorded at this moment.

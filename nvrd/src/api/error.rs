@@ -16,7 +16,7 @@ use super::reply::{IntoReply, json};
 /// What every failure looks like.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Error)]
-pub(super) struct ErrorBody {
+pub(crate) struct ErrorBody {
     /// One sentence for people: what is wrong, and with which field.
     detail: String,
     /// The HTTP status again.
@@ -25,7 +25,7 @@ pub(super) struct ErrorBody {
 
 /// A failure on its way to the client.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct ApiError {
+pub(crate) struct ApiError {
     status: StatusCode,
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -38,11 +38,11 @@ pub(super) struct Turned(pub(super) ApiError);
 impl warp::reject::Reject for Turned {}
 
 /// What handlers return.
-pub(super) type ApiResult<T> = Result<T, ApiError>;
+pub(crate) type ApiResult<T> = Result<T, ApiError>;
 
 impl ApiError {
     /// A failure with a status of its own.
-    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
             detail: detail.into(),
@@ -51,12 +51,29 @@ impl ApiError {
     }
 
     /// The request is wrong; the sentence begins with the name of the field.
-    pub(super) fn bad_request(detail: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
+    /// The sentence.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Whether the client has to change something.
+    pub(crate) fn is_clients(&self) -> bool {
+        self.status.is_client_error()
+    }
+
+    /// The same failure of something inside a field.
+    #[must_use]
+    pub(crate) fn within(mut self, field: &str) -> Self {
+        self.detail = format!("{field}: {}", self.detail);
+        self
+    }
+
     /// There is no such thing.
-    pub(super) fn not_found(detail: impl Into<String>) -> Self {
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
@@ -74,7 +91,7 @@ impl ApiError {
     }
 
     /// Too much is going on.
-    pub(super) fn busy(detail: impl Into<String>) -> Self {
+    pub(crate) fn busy(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with(RETRY_AFTER, "2")
     }
 
@@ -85,7 +102,7 @@ impl ApiError {
     }
 
     /// The same failure with these headers.
-    pub(super) fn with_headers(mut self, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+    pub(crate) fn with_headers(mut self, headers: Vec<(HeaderName, HeaderValue)>) -> Self {
         self.headers.extend(headers);
         self
     }

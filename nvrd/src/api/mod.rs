@@ -3,14 +3,14 @@
 //! Handlers know neither warp nor GStreamer nor Diesel: they take a caller, what the path names and a typed
 //! input, and return a value or an `ApiError`.
 
-mod route;
-mod access;
+pub(crate) mod route;
+pub(crate) mod access;
 mod guard;
-mod context;
-mod error;
-mod reply;
-mod query;
-mod body;
+pub(crate) mod context;
+pub(crate) mod error;
+pub(crate) mod reply;
+pub(crate) mod query;
+pub(crate) mod body;
 mod health;
 mod ssl;
 mod cameras;
@@ -27,7 +27,7 @@ mod coverage;
 mod timelapses;
 mod file;
 mod time;
-mod openapi;
+pub(crate) mod openapi;
 mod reference;
 
 use std::convert::Infallible;
@@ -122,4 +122,4 @@ fn table(context: Arc<ApiContext>) -> route::Table {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

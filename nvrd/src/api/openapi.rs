@@ -153,7 +153,7 @@ pub(super) async fn document(_: Caller, []: [String; 0], (): ()) -> ApiResult<Co
 #[utoipa::path(get, path = "/docs", tag = "documentation", operation_id = "docs", responses(
     (status = 307, description = "The first page."),
 ))]
-pub(super) async fn docs(_: Caller, []: [String; 0], (): ()) -> ApiResult<Redirect> {
+pub(crate) async fn docs(_: Caller, []: [String; 0], (): ()) -> ApiResult<Redirect> {
     Ok(Redirect("/docs/index.html"))
 }
 
@@ -164,7 +164,7 @@ pub(super) async fn docs(_: Caller, []: [String; 0], (): ()) -> ApiResult<Redire
         (status = 200, body = String, content_type = "text/html", description = "The file."),
         (status = 404, body = ErrorBody, description = "There is no such file."),
     ))]
-pub(super) async fn docs_file(_: Caller, [file]: [String; 1], (): ()) -> ApiResult<Content> {
+pub(crate) async fn docs_file(_: Caller, [file]: [String; 1], (): ()) -> ApiResult<Content> {
     // The pages would ask a server on the Internet about the document otherwise.
     let config = utoipa_swagger_ui::Config::from("/openapi.json").validator_url("none");
     let found = utoipa_swagger_ui::serve(&file, Arc::new(config)).map_err(|error| {

@@ -26,7 +26,7 @@ const MAX_TEXT: usize = 256;
 
 /// The parameters of a request, all of them texts; an empty one counts as absent.
 #[derive(Debug)]
-pub(super) struct Query<T>(pub(super) T);
+pub(crate) struct Query<T>(pub(crate) T);
 
 impl<T: DeserializeOwned + Send + 'static> Input for Query<T> {
     fn extract() -> BoxedFilter<(ApiResult<Self>,)> {

@@ -7,7 +7,7 @@ use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use warp::reply::Response;
 
 /// Something that can be sent.
-pub(super) trait IntoReply {
+pub(crate) trait IntoReply {
     /// The response.
     fn into_reply(self) -> Response;
 }
@@ -16,48 +16,48 @@ pub(super) trait IntoReply {
 #[derive(utoipa::ToSchema)]
 #[schema(value_type = String, format = Binary)]
 #[expect(dead_code, reason = "it stands for bodies that are never held whole")]
-pub(super) struct Binary(Bytes);
+pub(crate) struct Binary(Bytes);
 
 /// 200 with a JSON body.
 #[derive(Debug)]
-pub(super) struct Json<T>(pub(super) T);
+pub(crate) struct Json<T>(pub(crate) T);
 
 /// 201 with a JSON body and where the new thing is.
 #[derive(Debug)]
-pub(super) struct Created<T> {
+pub(crate) struct Created<T> {
     /// Its path.
-    pub(super) location: String,
+    pub(crate) location: String,
     /// The thing.
-    pub(super) body: T,
+    pub(crate) body: T,
 }
 
 /// 202 with a JSON body and where the thing is that will be done.
 #[derive(Debug)]
 pub(super) struct Accepted<T> {
     /// Its path.
-    pub(super) location: String,
+    pub(crate) location: String,
     /// The thing.
-    pub(super) body: T,
+    pub(crate) body: T,
 }
 
 /// 204.
 #[derive(Debug)]
-pub(super) struct NoContent;
+pub(crate) struct NoContent;
 
 /// 200 with bytes of some type.
 #[derive(Debug)]
-pub(super) struct Content {
+pub(crate) struct Content {
     /// Content-Type.
-    pub(super) content_type: String,
+    pub(crate) content_type: String,
     /// Cache-Control.
-    pub(super) cache: &'static str,
+    pub(crate) cache: &'static str,
     /// The body.
-    pub(super) bytes: Bytes,
+    pub(crate) bytes: Bytes,
 }
 
 /// Another path has it.
 #[derive(Debug)]
-pub(super) struct Redirect(pub(super) &'static str);
+pub(crate) struct Redirect(pub(super) &'static str);
 
 /// A response with a JSON body; what changes by the second is not to be kept.
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {

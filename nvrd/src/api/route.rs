@@ -21,7 +21,7 @@ use crate::auth::Need;
 use crate::net::Peer;
 
 /// Something that a handler takes from the request besides the path.
-pub(super) trait Input: Sized + Send + 'static {
+pub(crate) trait Input: Sized + Send + 'static {
     /// The filter that reads it; it rejects only what no handler could say better.
     fn extract() -> BoxedFilter<(ApiResult<Self>,)>;
 }
@@ -45,7 +45,7 @@ impl<A: Input, B: Input> Input for (A, B) {
 pub(crate) type Row = (Method, &'static str, Need);
 
 /// The routes, each with its method, its template, what it needs and its handler.
-pub(super) struct Table {
+pub(crate) struct Table {
     context: Arc<ApiContext>,
     rows: Vec<Row>,
     aliases: Vec<&'static str>,
@@ -54,7 +54,7 @@ pub(super) struct Table {
 
 impl Table {
     /// A table without a route.
-    pub(super) fn new(context: Arc<ApiContext>) -> Self {
+    pub(crate) fn new(context: Arc<ApiContext>) -> Self {
         Self {
             context,
             rows: Vec::new(),
@@ -65,7 +65,7 @@ impl Table {
 
     /// Adds a route; `N` is the number of `{…}` in its template. GET answers HEAD too.
     #[must_use]
-    pub(super) fn on<const N: usize, I, F, T, R>(
+    pub(crate) fn on<const N: usize, I, F, T, R>(
         mut self,
         method: Method,
         template: &'static str,
@@ -158,12 +158,12 @@ impl Table {
 
     /// What each route is.
     #[cfg(test)]
-    pub(super) fn rows(&self) -> &[Row] {
+    pub(crate) fn rows(&self) -> &[Row] {
         &self.rows
     }
 
     /// Everything as one filter that always answers.
-    pub(super) fn into_filter(
+    pub(crate) fn into_filter(
         self,
     ) -> impl Filter<Extract = (Response,), Error = std::convert::Infallible>
     + Clone

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::net;
 use crate::net::tls::{Names, Source, Tls};
 use crate::outbound::Outbound;
+use crate::personality::ai_adapter;
 use crate::storage::Storage;
 
 /// Sockets that are taken, and how they are served.
@@ -19,6 +20,8 @@ pub(super) struct Doors {
     pub(super) api: TcpListener,
     pub(super) api_address: SocketAddr,
     pub(super) options: net::Options,
+    /// The AI adapter's, where it shall listen.
+    pub(super) adapter: Option<ai_adapter::Bound>,
     pub(super) taps: Taps,
     pub(super) restream: Restream,
     /// Where requests may go, which is not to our own listeners.
@@ -40,9 +43,21 @@ impl Doors {
         let api_address = api
             .local_addr()
             .map_err(|error| Error::internal(format!("api.listen: {error}")))?;
-        let tls = match config.api.tls {
+        let adapter = config.personality.listening_adapter();
+        let tls = match config.api.tls || adapter.is_some_and(|adapter| adapter.tls) {
             true => Some(certificate(config, storage, clock)?),
             false => None,
+        };
+        let options = |encrypted: bool| net::Options {
+            limits: limits(config),
+            tls: tls.clone().filter(|_| encrypted),
+        };
+        let adapter = match adapter {
+            Some(adapter) => {
+                let options = options(adapter.tls);
+                Some(ai_adapter::bind(adapter.clone(), options).await?)
+            }
+            None => None,
         };
         if let Some(tls) = &tls {
             tokio::spawn(Arc::clone(tls).watch(stopping.clone()));
@@ -52,13 +67,14 @@ impl Doors {
         let outbound = Outbound::new(&config.outbound)?;
         outbound.add_listener(api_address);
         outbound.add_listener(restream.address());
+        if let Some(adapter) = &adapter {
+            outbound.add_listener(adapter.address());
+        }
         Ok(Self {
             api,
             api_address,
-            options: net::Options {
-                limits: limits(config),
-                tls,
-            },
+            options: options(config.api.tls),
+            adapter,
             taps,
             restream,
             outbound: Arc::new(outbound),
@@ -77,6 +93,11 @@ fn limits(config: &Config) -> net::Limits {
 
 /// The certificate that the configuration names, or one of our own.
 fn certificate(config: &Config, storage: &Storage, clock: &Arc<dyn Clock>) -> Result<Arc<Tls>> {
+    let adapter = config.personality.listening_adapter();
+    let adapter = adapter.filter(|adapter| adapter.tls);
+    let addresses: Vec<SocketAddr> = std::iter::once(config.api.listen)
+        .chain(adapter.map(|adapter| adapter.listen))
+        .collect();
     let source = match (&config.tls.certificate, &config.tls.key) {
         (Some(certificate), Some(key)) => Source::Files {
             certificate: certificate.clone(),
@@ -84,7 +105,7 @@ fn certificate(config: &Config, storage: &Storage, clock: &Arc<dyn Clock>) -> Re
         },
         _ => Source::SelfSigned {
             folder: storage.first().root().join("tls"),
-            names: Names::of(&[config.api.listen], &config.tls.names),
+            names: Names::of(&addresses, &config.tls.names),
         },
     };
     Ok(Arc::new(Tls::open(source, Arc::clone(clock))?))

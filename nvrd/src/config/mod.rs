@@ -7,6 +7,7 @@ mod storage;
 mod export;
 mod listen;
 mod outbound;
+mod personality;
 mod nearest;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ pub use camera::CameraConfig;
 pub use export::ExportConfig;
 pub use listen::{ApiConfig, RtspConfig, TlsConfig};
 pub use outbound::{Net, OutboundConfig};
+pub use personality::{AiAdapterConfig, CloudConfig, PersonalityConfig};
 pub use retention::{RetentionConfig, WhenFullConfig};
 pub use storage::{MoreStorage, StorageConfig};
 pub use units::{Bytes, Days};
@@ -49,6 +51,9 @@ pub struct Config {
     /// Calls that the daemon makes on behalf of clients.
     #[serde(default)]
     pub outbound: OutboundConfig,
+    /// Listeners that speak the language of other programs.
+    #[serde(default)]
+    pub personality: PersonalityConfig,
     /// The log.
     #[serde(default)]
     pub log: LogConfig,
@@ -121,6 +126,7 @@ impl Config {
         for more in &mut config.storage.more {
             more.path = folder.join(&more.path);
         }
+        config.personality.resolve(folder);
         config.pipelines.path = config.pipelines.path.map(|path| folder.join(path));
         config.outbound.ca_file = config.outbound.ca_file.map(|path| folder.join(path));
         for camera in &mut config.cameras {
@@ -137,24 +143,35 @@ impl Config {
 
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        for (key, address) in [
+        let adapter = self.personality.listening_adapter();
+        let listeners = [
             ("api.listen", self.api.listen),
             ("rtsp.listen", self.rtsp.listen),
-        ] {
+        ];
+        let of_adapter = adapter.map(|it| ("personality.ai_adapter.listen", it.listen));
+        let all: Vec<_> = listeners.into_iter().chain(of_adapter).collect();
+        for (index, (key, address)) in all.iter().enumerate() {
             if !address.ip().is_loopback() {
                 problems.push(format!(
                     "{key}: {address} is not a loopback address: there are no users yet, so use 127.0.0.1 or ::1"
                 ));
             }
-        }
-        if self.api.listen == self.rtsp.listen && self.api.listen.port() != 0 {
-            problems.push(format!(
-                "rtsp.listen: {} is api.listen already",
-                self.rtsp.listen
-            ));
+            let taken = all[..index].iter().find(|(_, other)| other == address);
+            if let Some((other, _)) = taken.filter(|_| address.port() != 0) {
+                problems.push(format!("{key}: {address} is {other} already"));
+            }
         }
         problems.extend(self.api.problems());
-        problems.extend(self.tls.problems(self.api.tls.then_some("api.tls")));
+        let encrypted = [
+            ("api.tls", self.api.tls),
+            (
+                "personality.ai_adapter.tls",
+                adapter.is_some_and(|it| it.tls),
+            ),
+        ];
+        let encrypted = encrypted.into_iter().find(|(_, tls)| *tls);
+        problems.extend(self.tls.problems(encrypted.map(|(key, _)| key)));
+        problems.extend(self.personality.problems());
         problems.extend(self.storage.problems());
         problems.extend(self.export.problems());
         for (index, camera) in self.cameras.iter().enumerate() {

@@ -95,6 +95,16 @@ impl Call {
         self
     }
 
+    /// With a body of any type; `secret` as for a header.
+    #[must_use]
+    pub fn body(mut self, kind: &'static str, body: Bytes, secret: bool) -> Self {
+        self.body = body;
+        self.secret |= secret;
+        let kind = HeaderValue::from_static(kind);
+        self.headers.insert(http::header::CONTENT_TYPE, kind);
+        self
+    }
+
     /// With the certificate of the other side taken as it is, or not.
     #[must_use]
     pub fn verify(mut self, verify: bool) -> Self {

@@ -211,6 +211,11 @@ impl Storage {
         self.first().root().join("thumbnails")
     }
 
+    /// The folder of the frames that clients left here to ask about.
+    pub fn frames(&self) -> PathBuf {
+        self.first().root().join("frames")
+    }
+
     /// The thumbnail of an event; `None` when the id is no UUID, so that no id leads out of the folder.
     pub fn thumbnail(&self, event_id: &str) -> Option<PathBuf> {
         let id = uuid::Uuid::parse_str(event_id).ok()?;

@@ -42,8 +42,8 @@ const NOW_US: i64 = 1_767_225_600_000_000;
 const SECOND_US: i64 = 1_000_000;
 
 /// The API over real parts; no camera runs, for none is enabled.
-struct World {
-    context: Arc<ApiContext>,
+pub(crate) struct World {
+    pub(crate) context: Arc<ApiContext>,
     clock: Arc<SimulatedClock>,
     folder: tempfile::TempDir,
     _notices: Receiver<Notice>,
@@ -51,7 +51,7 @@ struct World {
 
 impl World {
     /// With one camera, `gate`, in the configuration file.
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         crate::plugins::register().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(SimulatedClock::at(NOW_US));
