@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use nvr_base::{Clock, Error, RealClock, Result, Shutdown};
 use nvr_media::description::Descriptions;
@@ -23,7 +24,9 @@ use crate::exports::{self, Exports};
 use crate::ingest::{self, CommittedEvent, Ingest};
 use crate::live::Live;
 use crate::personality::ai_adapter;
+use crate::pulse::{Pulse, Pulses, systemd};
 use crate::retention::{self, Policy, Retention};
+use crate::settings::{self, Settings};
 use crate::storage::{Storage, Watch};
 use crate::vault::Vault;
 use crate::{net, plugins, recovery};
@@ -31,10 +34,21 @@ use crate::{net, plugins, recovery};
 /// Committed events that a slow listener may be behind before it loses the oldest.
 const EVENT_BACKLOG: usize = 1024;
 
+/// How long the supervisor may be held.
+const SUPERVISOR_PULSE: Duration = Duration::from_secs(20);
+/// How long the loop that accepts requests may say nothing.
+const API_PULSE: Duration = Duration::from_secs(20);
+/// How often it is seen that the supervisor can be asked.
+const FEEL: Duration = Duration::from_millis(500);
+
+/// Says what is logged, before file and settings.
+pub const LOG_VARIABLE: &str = "NVRD_LOG";
+
 /// A daemon that runs.
 #[derive(Debug)]
 pub struct App {
     cameras: Arc<Cameras>,
+    settings: Arc<Settings>,
     storage: Arc<Storage>,
     /// The threads that look after the storages.
     keepers: Vec<JoinHandle<()>>,
@@ -44,6 +58,9 @@ pub struct App {
     api_address: std::net::SocketAddr,
     adapter: Option<ai_adapter::Running>,
     stopping: Shutdown,
+    pulses: Pulses,
+    live: Arc<Live>,
+    clock: Arc<dyn Clock>,
     events: broadcast::Sender<CommittedEvent>,
 }
 
@@ -60,20 +77,10 @@ impl App {
         // What earlier runs left: rows and files agree before anything new is written.
         let (stopping, live) = (Shutdown::new(), Arc::new(Live::default()));
         let kept = Kept::open(&config, &clock)?;
-        let writer = kept.writer(&clock, &stopping, &live);
-        let Kept {
-            storage,
-            store,
-            evidence,
-            events,
-            alarms,
-            retention,
-            vault,
-            ..
-        } = kept;
-
+        let pulses = Pulses::new(Arc::clone(&clock));
+        let writer = kept.writer(&clock, &stopping, &live).with_pulses(&pulses);
         // Listeners before cameras: a port in use must not cost a started recording.
-        let doors = Doors::open(&config, &storage, &clock, &stopping).await?;
+        let doors = Doors::open(&config, &kept.storage, &clock, &stopping).await?;
         let Doors {
             api: listener,
             api_address,
@@ -92,38 +99,35 @@ impl App {
         // Commands go back by one door.
         let cameras = Cameras::new(Parts {
             descriptions,
-            file: config.cameras,
+            file: config.cameras.clone(),
             config_folder: config_folder.to_owned(),
-            storage: Arc::clone(&storage),
-            store: store.clone(),
-            vault,
+            storage: Arc::clone(&kept.storage),
+            store: kept.store.clone(),
+            vault: Arc::clone(&kept.vault),
             clock: Arc::clone(&clock),
             supervisor,
             restream,
             taps,
         })?;
         let cameras = Arc::new(cameras.with_outbound(Arc::clone(&outbound)));
-        let watch = watch_of(&storage, &store, &clock, alarms, &cameras);
-        let exports = exports_of(&store, &storage, &evidence, &clock, config.export);
-        let context = ApiContext::new(
-            Arc::clone(&cameras),
-            store,
-            Arc::clone(&storage),
-            Arc::clone(&retention),
-            exports.clone(),
-            clock,
-        );
-        let context = context.with_evidence(evidence).with_live(live);
-        let context = Arc::new(context.with_tls(options.tls.clone()));
+        let exports = kept.exports(&clock, config.export);
+        let settings = Arc::new(kept.settings(config, &cameras, &exports)?);
+        let context = kept.context(&cameras, &exports, &clock);
+        let context = context.with_live(Arc::clone(&live));
+        let context = context.with_pulses(pulses.clone());
+        let context = context.with_tls(options.tls.clone());
+        let context = Arc::new(context.with_settings(Arc::clone(&settings)));
         let adapter = adapter.map(|adapter| adapter.start(&context, &outbound, &stopping));
         let service = api::service(context);
+        let options = options.with_pulse(pulses.begin("api", API_PULSE));
         let api = tokio::spawn(net::serve(listener, service, options, stopping.clone()));
         let starting = Arc::clone(&cameras);
         run_blocking(move || starting.start()).await??;
-        let keepers = keepers(watch, retention, &stopping)?;
+        let keepers = kept.keepers(&cameras, &clock, &pulses, &stopping)?;
         Ok(Self {
             cameras,
-            storage,
+            settings,
+            storage: kept.storage,
             keepers,
             ingest,
             exports: (exports.clone(), exports.start()?),
@@ -131,7 +135,10 @@ impl App {
             api_address,
             adapter,
             stopping,
-            events,
+            pulses,
+            live,
+            clock,
+            events: kept.events,
         })
     }
 
@@ -148,6 +155,34 @@ impl App {
     /// The address of the RTSP server.
     pub fn rtsp_address(&self) -> std::net::SocketAddr {
         self.cameras.rtsp_address()
+    }
+
+    /// The door by which its configuration changes.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// Tells the service manager that the daemon goes on, for as long as all its parts do.
+    ///
+    /// # Errors
+    /// When there is no thread for it.
+    pub fn watch_over(&self) -> Result<()> {
+        let (live, clock) = (Arc::clone(&self.live), Arc::clone(&self.clock));
+        let status = move || {
+            let now = clock.monotonic();
+            let all = live
+                .names()
+                .into_iter()
+                .filter_map(|name| live.camera(&name));
+            let all: Vec<_> = all.map(|camera| camera.recording(now)).collect();
+            let wanted = all.iter().filter(|it| it.should_write).count();
+            let failing = all.iter().filter(|it| it.failure.is_some()).count();
+            format!(
+                "recording {wanted} cameras, {failing} of {} with a problem",
+                all.len()
+            )
+        };
+        systemd::watch(&self.pulses, &self.stopping, status)
     }
 
     /// Events from now on, once they are committed.
@@ -228,6 +263,80 @@ impl Kept {
         .with_run(self.run.id.clone())
     }
 
+    fn exports(&self, clock: &Arc<dyn Clock>, config: ExportConfig) -> Exports {
+        Exports::new(exports::Parts {
+            store: self.store.clone(),
+            storage: Arc::clone(&self.storage),
+            evidence: Some(Arc::clone(&self.evidence)),
+            clock: Arc::clone(clock),
+            config,
+        })
+    }
+
+    fn settings(
+        &self,
+        config: Config,
+        cameras: &Arc<Cameras>,
+        exports: &Exports,
+    ) -> Result<Settings> {
+        Settings::new(settings::Parts {
+            store: self.store.clone(),
+            cameras: Arc::clone(cameras),
+            retention: Arc::clone(&self.retention),
+            exports: exports.clone(),
+            log_is_fixed: std::env::var_os(LOG_VARIABLE).is_some(),
+            config,
+        })
+    }
+
+    fn context(
+        &self,
+        cameras: &Arc<Cameras>,
+        exports: &Exports,
+        clock: &Arc<dyn Clock>,
+    ) -> ApiContext {
+        let context = ApiContext::new(
+            Arc::clone(cameras),
+            self.store.clone(),
+            Arc::clone(&self.storage),
+            Arc::clone(&self.retention),
+            exports.clone(),
+            Arc::clone(clock),
+        );
+        context.with_evidence(Arc::clone(&self.evidence))
+    }
+
+    /// The threads that look after storages and supervisor.
+    fn keepers(
+        &self,
+        cameras: &Arc<Cameras>,
+        clock: &Arc<dyn Clock>,
+        pulses: &Pulses,
+        stopping: &Shutdown,
+    ) -> Result<Vec<JoinHandle<()>>> {
+        let moving = Arc::clone(cameras);
+        let watch = Watch::new(
+            Arc::clone(&self.storage),
+            self.store.clone(),
+            Arc::clone(clock),
+            Arc::clone(&self.alarms),
+            Box::new(move || moving.storage_moved()),
+        );
+        let (felt, retention) = (Arc::clone(cameras), Arc::clone(&self.retention));
+        let pulse = pulses.begin("supervisor", SUPERVISOR_PULSE);
+        Ok(vec![
+            keeper("supervisor", stopping, move |stopping| {
+                feel(&felt, &pulse, stopping)
+            })?,
+            keeper("storage-watch", stopping, move |stopping| {
+                watch.run(stopping)
+            })?,
+            keeper("retention", stopping, move |stopping| {
+                retention.run(stopping)
+            })?,
+        ])
+    }
+
     fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self> {
         let storage = Arc::new(Storage::open_all(&config.storage)?);
         let store = Store::open(&storage.database(), Arc::clone(clock))?;
@@ -264,6 +373,15 @@ impl Kept {
     }
 }
 
+/// Asks the supervisor again and again how many cameras it has: whoever holds it for good stops every change.
+fn feel(cameras: &Cameras, pulse: &Pulse, stopping: &Shutdown) {
+    while !stopping.is_triggered() {
+        tracing::trace!(cameras = cameras.count(), "the supervisor goes on");
+        pulse.tick();
+        std::thread::sleep(FEEL);
+    }
+}
+
 /// A thread that works until the daemon stops.
 fn keeper(
     name: &str,
@@ -275,56 +393,6 @@ fn keeper(
         .name(name.to_owned())
         .spawn(move || work(&stopping))
         .map_err(|error| Error::exhausted(format!("{name}: no thread: {error}")))
-}
-
-/// The threads that look after the storages.
-fn keepers(
-    watch: Watch,
-    retention: Arc<Retention>,
-    stopping: &Shutdown,
-) -> Result<Vec<JoinHandle<()>>> {
-    Ok(vec![
-        keeper("storage-watch", stopping, move |stopping| {
-            watch.run(stopping)
-        })?,
-        keeper("retention", stopping, move |stopping| {
-            retention.run(stopping)
-        })?,
-    ])
-}
-
-/// What looks after the storages, and moves the cameras on.
-fn watch_of(
-    storage: &Arc<Storage>,
-    store: &Store,
-    clock: &Arc<dyn Clock>,
-    alarms: Arc<Alarms>,
-    cameras: &Arc<Cameras>,
-) -> Watch {
-    let moving = Arc::clone(cameras);
-    Watch::new(
-        Arc::clone(storage),
-        store.clone(),
-        Arc::clone(clock),
-        alarms,
-        Box::new(move || moving.storage_moved()),
-    )
-}
-
-fn exports_of(
-    store: &Store,
-    storage: &Arc<Storage>,
-    evidence: &Arc<Evidence>,
-    clock: &Arc<dyn Clock>,
-    config: ExportConfig,
-) -> Exports {
-    Exports::new(exports::Parts {
-        store: store.clone(),
-        storage: Arc::clone(storage),
-        evidence: Some(Arc::clone(evidence)),
-        clock: Arc::clone(clock),
-        config,
-    })
 }
 
 async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {

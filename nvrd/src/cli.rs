@@ -9,9 +9,8 @@ use nvr_base::logging::{self, LogFormat};
 use nvr_base::{Error, ErrorKind, RealClock, Result};
 use nvr_contract::source::VideoCodec;
 use nvr_media::{assemble, probe};
-use tokio::sync::broadcast::error::RecvError;
 
-use crate::app::{self, App};
+use crate::app;
 use crate::config::{self, Config};
 use crate::{cameras, clip, commands, exports, plugins};
 
@@ -147,7 +146,7 @@ fn say(to: &mut dyn std::io::Write, line: &str) {
 
 fn start_log(config: Option<&Config>) {
     let settings = config.map(|config| config.log.clone()).unwrap_or_default();
-    let filter = std::env::var("NVRD_LOG").unwrap_or(settings.filter);
+    let filter = std::env::var(app::LOG_VARIABLE).unwrap_or(settings.filter);
     let format = match settings.format {
         config::LogFormat::Text => LogFormat::Text,
         config::LogFormat::Json => LogFormat::Json,
@@ -166,86 +165,7 @@ fn folder_of(config: &Path) -> PathBuf {
 fn run(path: &Path, print_events: bool) -> Result<()> {
     let config = Config::load(path)?;
     start_log(Some(&config));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Error::internal(format!("no runtime: {error}")))?;
-    runtime.block_on(async {
-        let mut stop = StopSignal::new()?;
-        let app = App::start(config, &folder_of(path)).await?;
-        if let Some(adapter) = app.adapter_address() {
-            tracing::info!(
-                "AI adapter http://{adapter}/infer, documentation http://{adapter}/docs"
-            );
-        }
-        tracing::info!(
-            "API http://{}/api/v1, documentation http://{}/docs, RTSP rtsp://{}/<camera>",
-            app.api_address(),
-            app.api_address(),
-            app.rtsp_address()
-        );
-        if print_events {
-            tokio::select! {
-                () = print_committed(&app) => {}
-                () = stop.wait() => {}
-            }
-        } else {
-            stop.wait().await;
-        }
-        tracing::info!("stopping");
-        app.stop().await?;
-        tracing::info!("stopped: every open segment and event is closed");
-        Ok(())
-    })
-}
-
-/// SIGTERM or SIGINT.
-struct StopSignal {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl StopSignal {
-    fn new() -> Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let on = |kind| {
-            signal(kind).map_err(|error| Error::internal(format!("no signal handler: {error}")))
-        };
-        Ok(Self {
-            terminate: on(SignalKind::terminate())?,
-            interrupt: on(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-async fn print_committed(app: &App) {
-    let mut events = app.events();
-    loop {
-        match events.recv().await {
-            Ok(committed) => {
-                let line = line_of_event(&committed.camera, &committed.event.to_json());
-                say(&mut std::io::stdout(), &line);
-            }
-            Err(RecvError::Lagged(lost)) => {
-                tracing::warn!(lost, "standard output is read too slowly, events left out")
-            }
-            Err(RecvError::Closed) => return,
-        }
-    }
-}
-
-/// The event's own line with the camera as its first key.
-fn line_of_event(camera: &str, json: &str) -> String {
-    let camera = serde_json::Value::from(camera);
-    format!("{{\"camera\":{camera},{}", json.trim_start_matches('{'))
+    commands::run(config, folder_of(path), print_events)
 }
 
 fn check(path: &Path) -> Result<()> {
@@ -379,15 +299,5 @@ mod tests {
     fn the_arguments_are_consistent() {
         use clap::CommandFactory as _;
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn the_camera_comes_first_and_the_line_stays_json() {
-        let line = line_of_event("front \"door\"", "{\"type\":\"opened\"}");
-        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(
-            (value["camera"].as_str(), value["type"].as_str()),
-            (Some("front \"door\""), Some("opened"))
-        );
     }
 }

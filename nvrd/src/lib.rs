@@ -16,6 +16,7 @@ pub mod recovery;
 pub mod outbound;
 pub mod cameras;
 pub mod live;
+pub mod pulse;
 pub mod ingest;
 pub mod alarms;
 pub mod retention;
@@ -25,6 +26,7 @@ pub mod timelapse;
 pub mod auth;
 pub mod net;
 pub mod infer;
+pub mod settings;
 pub mod api;
 pub mod personality;
 #[cfg(test)]

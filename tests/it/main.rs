@@ -20,6 +20,7 @@ mod cameras;
 mod event_mode;
 mod locked;
 mod render;
+mod control;
 mod bad_input;
 mod load;
 mod kill;

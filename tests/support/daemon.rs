@@ -102,7 +102,12 @@ pub struct Daemon {
 impl Daemon {
     /// Starts the daemon and waits until it listens.
     pub fn start(config: &Config) -> Self {
-        let mut child = nvrd()
+        Self::start_with(config, &mut nvrd())
+    }
+
+    /// The same by a command line of one's own.
+    pub fn start_with(config: &Config, command: &mut Command) -> Self {
+        let mut child = command
             .args(["run", "--config"])
             .arg(config.write())
             .stdin(Stdio::null())
@@ -306,17 +311,20 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
+    /// Sends it a signal, `HUP` say.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(id)
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Asks it to stop, and waits; fails when it takes longer than `limit`.
     #[track_caller]
     pub fn terminate(&mut self, limit: Duration) -> ExitStatus {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal("TERM");
         let child = &mut self.child;
         wait_for("the daemon stops", limit, || child.try_wait().unwrap())
     }

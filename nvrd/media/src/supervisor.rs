@@ -156,6 +156,11 @@ impl Supervisor {
         Some(status)
     }
 
+    /// How many cameras are looked after.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Has a camera make an event with that id for a person; see [`Triggered`].
     ///
     /// # Errors

@@ -15,7 +15,9 @@ use crate::evidence::Evidence;
 use crate::exports::Exports;
 use crate::live::Live;
 use crate::net::tls::Tls;
+use crate::pulse::Pulses;
 use crate::retention::Retention;
+use crate::settings::Settings;
 use crate::stills::Stills;
 use crate::storage::Storage;
 use crate::timelapse::Timelapses;
@@ -44,6 +46,10 @@ pub struct ApiContext {
     pub(super) evidence: Option<Arc<Evidence>>,
     pub(super) exports: Exports,
     pub(super) timelapses: Arc<Timelapses>,
+    /// The configuration of the daemon and its settings.
+    pub(super) settings: Option<Arc<Settings>>,
+    /// Who says that it goes on.
+    pub(super) pulses: Option<Pulses>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(super) live: Arc<Live>,
     /// The certificate of the listener; none where it does not encrypt.
@@ -111,6 +117,8 @@ impl ApiContext {
             retention,
             exports,
             evidence: None,
+            settings: None,
+            pulses: None,
             stills,
             timelapses: Arc::new(timelapses),
             started: clock.monotonic(),
@@ -143,6 +151,20 @@ impl ApiContext {
             auth,
             ..self.clone()
         }
+    }
+
+    /// The same context, whose listener says that it goes on.
+    #[must_use]
+    pub fn with_pulses(mut self, pulses: Pulses) -> Self {
+        self.pulses = Some(pulses);
+        self
+    }
+
+    /// The same context with the configuration and the settings of the daemon.
+    #[must_use]
+    pub fn with_settings(mut self, settings: Arc<Settings>) -> Self {
+        self.settings = Some(settings);
+        self
     }
 
     /// The same context, which sees what is recorded at this moment.

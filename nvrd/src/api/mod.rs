@@ -13,6 +13,8 @@ pub(crate) mod query;
 pub(crate) mod body;
 mod health;
 mod ssl;
+mod logs;
+mod settings;
 mod cameras;
 mod snapshot;
 mod trigger;
@@ -67,6 +69,11 @@ fn table(context: Arc<ApiContext>) -> route::Table {
     route::Table::new(context)
         .on(Method::GET, "/api/v1/system/health", Need::Public, health::get)
         .on(Method::GET, "/api/v1/system/ssl-status", Need::SeeCameras, ssl::get)
+        .on(Method::GET, "/api/v1/system/settings", Need::Manage, settings::get)
+        .on(Method::PUT, "/api/v1/system/settings", Need::Manage, settings::update)
+        .on(Method::POST, "/api/v1/system/settings/diff", Need::Manage, settings::diff)
+        .on(Method::POST, "/api/v1/system/reload", Need::Manage, settings::reload)
+        .on(Method::GET, "/api/v1/logs", Need::Manage, logs::list)
         .on(Method::GET, "/api/v1/cameras", Need::SeeCameras, cameras::list)
         .on(Method::POST, "/api/v1/cameras", Need::Manage, cameras::create)
         .on(Method::POST, "/api/v1/cameras/test", Need::Manage, cameras::test)

@@ -26,6 +26,11 @@ use super::{
     paths(
         health::get,
         ssl::get,
+        super::logs::list,
+        super::settings::get,
+        super::settings::update,
+        super::settings::diff,
+        super::settings::reload,
         cameras::list,
         cameras::create,
         cameras::test,
@@ -105,6 +110,11 @@ const REQUESTS: &[&str] = &[
     "ProtectRequest",
     "NewExport",
     "NewTimelapse",
+    "SettingsChange",
+    "KeepChange",
+    "ExportChange",
+    "LogChange",
+    "ReloadRequest",
 ];
 
 /// Marks every field of an answer as present: what is not known is `null`.

@@ -228,7 +228,7 @@ pub(super) async fn policy(
     []: [String; 0],
     (): (),
 ) -> ApiResult<Json<RetentionPolicy>> {
-    Ok(Json(told(caller.retention.policy())))
+    Ok(Json(told(&caller.retention.policy())))
 }
 
 /// What a policy would delete now, and how long what is recorded would last; nothing is deleted.
@@ -260,7 +260,7 @@ pub(super) async fn plan(
         )));
     }
     let policy = match request.policy {
-        None => caller.retention.policy().clone(),
+        None => (*caller.retention.policy()).clone(),
         Some(asked) => taken(asked, &caller)?,
     };
     let planned = caller.run(Lane::Plan, move |caller| planned(caller, &policy, page));
@@ -298,7 +298,7 @@ fn status(caller: &Caller) -> Result<StorageStatus> {
     let mut none = |_: Deletion<'_>| ControlFlow::Break(());
     let (situation, plan) = caller
         .retention
-        .preview(caller.retention.policy(), &mut none)?;
+        .preview(&caller.retention.policy(), &mut none)?;
     let held = caller.store.held()?;
     let pending = caller.store.pending_garbage()?;
     let in_use = caller

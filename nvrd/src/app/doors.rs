@@ -51,6 +51,7 @@ impl Doors {
         let options = |encrypted: bool| net::Options {
             limits: limits(config),
             tls: tls.clone().filter(|_| encrypted),
+            pulse: None,
         };
         let adapter = match adapter {
             Some(adapter) => {

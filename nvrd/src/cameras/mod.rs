@@ -4,6 +4,7 @@
 
 mod input;
 mod spec;
+mod from_file;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -23,6 +24,7 @@ use crate::outbound::Outbound;
 use crate::storage::Storage;
 use crate::vault::Vault;
 
+pub use from_file::{FileChange, FromFile};
 pub use input::{CameraInput, input_of_config, json_of_param, without_credentials_in_uri};
 pub use spec::{SpecContext, check_uri, credentials_of, spec_of_input};
 
@@ -69,8 +71,8 @@ pub struct Tested {
 /// See the module.
 #[derive(Debug)]
 pub struct Cameras {
-    descriptions: Descriptions,
-    file: Vec<CameraInput>,
+    /// Changes as a whole, when the file is read anew.
+    file: Mutex<Arc<FromFile>>,
     config_folder: PathBuf,
     storage: Arc<Storage>,
     store: Store,
@@ -122,14 +124,9 @@ impl Cameras {
     /// # Errors
     /// Every problem of the file's cameras, each with its key.
     pub fn new(parts: Parts) -> Result<Self> {
-        let file = parts
-            .file
-            .into_iter()
-            .map(input_of_config)
-            .collect::<Result<Vec<_>>>()?;
+        let file = FromFile::read(parts.descriptions, parts.file)?;
         let this = Self {
-            descriptions: parts.descriptions,
-            file,
+            file: Mutex::new(Arc::new(file)),
             config_folder: parts.config_folder,
             storage: parts.storage,
             store: parts.store,
@@ -141,17 +138,8 @@ impl Cameras {
             outbound: None,
             door: Mutex::new(()),
         };
-        let problems: Vec<String> = this
-            .file
-            .iter()
-            .filter_map(|input| this.spec(input).err())
-            .map(|error| error.to_string())
-            .collect();
-        if problems.is_empty() {
-            Ok(this)
-        } else {
-            Err(Error::invalid(problems.join("\n")))
-        }
+        this.check_file(&this.file())?;
+        Ok(this)
     }
 
     /// The same cameras; what clients say of where they are is judged by this guard.
@@ -202,6 +190,11 @@ impl Cameras {
     /// What seals the secrets of this daemon.
     pub fn vault(&self) -> &Arc<Vault> {
         &self.vault
+    }
+
+    /// How many cameras are looked after at this moment, running or not.
+    pub fn count(&self) -> usize {
+        self.supervisor.count()
     }
 
     /// The address of the RTSP server.
@@ -361,11 +354,15 @@ impl Cameras {
     /// # Errors
     /// Every problem of the input, each with its field.
     pub fn spec(&self, input: &CameraInput) -> Result<CameraSpec> {
+        self.spec_by(input, &self.file().descriptions)
+    }
+
+    fn spec_by(&self, input: &CameraInput, descriptions: &Descriptions) -> Result<CameraSpec> {
         // Where none takes files, the recorder finds no identity and says so until there is one again.
         let in_use = self.storage.in_use().map(AsRef::as_ref);
         let volume = in_use.unwrap_or_else(|| self.storage.first());
         let context = SpecContext {
-            descriptions: &self.descriptions,
+            descriptions,
             config_folder: &self.config_folder,
             recordings: &volume.recordings(),
             storage: volume.id().map(|id| StorageMark {
@@ -387,7 +384,8 @@ impl Cameras {
     fn reachable(&self, input: &CameraInput) -> Result<()> {
         let places = (&input.uri, &input.sub_uri);
         let of_file = self
-            .file
+            .file()
+            .inputs
             .iter()
             .any(|file| (&file.uri, &file.sub_uri) == places);
         let Some(outbound) = self.outbound.as_ref().filter(|_| !of_file) else {
@@ -401,7 +399,7 @@ impl Cameras {
     }
 
     fn writable(&self, name: &str) -> Result<()> {
-        if self.file.iter().any(|input| input.name == name) {
+        if self.file().inputs.iter().any(|input| input.name == name) {
             return Err(Error::precondition(format!(
                 "camera {name:?} stands in the configuration file: change it there"
             )));
@@ -411,7 +409,8 @@ impl Cameras {
 
     fn inputs(&self) -> Result<Vec<Known>> {
         let mut inputs: Vec<_> = self
-            .file
+            .file()
+            .inputs
             .iter()
             .map(|input| (input.clone(), None))
             .collect();

@@ -1,5 +1,6 @@
-//! The subcommands that look at what is on disk: what they print, and the exit status that says what they found.
+//! The subcommands: what they print, and the exit status that says what they found.
 
+mod run;
 mod fsck;
 mod rebuild;
 mod verify;
@@ -14,6 +15,7 @@ use nvr_base::{Clock as _, Error, RealClock, Result};
 
 pub(crate) use fsck::{FsckArguments, fsck};
 pub(crate) use rebuild::{RebuildArguments, rebuild};
+pub(crate) use run::run;
 pub(crate) use verify::{VerifyArguments, verify};
 
 /// How often a long check says how far it is.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 /// `[export]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExportConfig {
     /// Days that a finished export is kept; 7 unless given.

@@ -60,6 +60,29 @@ pub struct Config {
     /// The cameras of the file; over REST they are read-only.
     #[serde(default, rename = "camera")]
     pub cameras: Vec<CameraConfig>,
+    /// Where all of that was read.
+    #[serde(skip)]
+    pub origin: Origin,
+}
+
+/// Where a configuration was read, and what stood there.
+#[derive(Clone, PartialEq, Default)]
+pub struct Origin {
+    /// The file; absent for a text that came from elsewhere.
+    pub path: Option<PathBuf>,
+    /// What relative paths are meant from.
+    pub folder: PathBuf,
+    /// What was said, without defaults.
+    pub table: toml::Table,
+}
+
+impl std::fmt::Debug for Origin {
+    /// Without the table, which may hold passwords.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Origin")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
 /// `[pipelines]`
@@ -111,8 +134,11 @@ impl Config {
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
-        Self::parse(&text, folder)
-            .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))
+        let config = Self::parse(&text, folder);
+        let mut config =
+            config.map_err(|error| Error::invalid(format!("{}: {error}", path.display())))?;
+        config.origin.path = Some(path.to_owned());
+        Ok(config)
     }
 
     /// Reads a configuration from its text; relative paths are meant from `folder`.
@@ -122,6 +148,10 @@ impl Config {
     pub fn parse(text: &str, folder: &Path) -> Result<Self> {
         let mut config: Self =
             toml::from_str(text).map_err(|error| Error::invalid(nearest::explain(text, &error)))?;
+        config.origin.folder = folder.to_owned();
+        config.origin.table = toml::from_str(text).map_err(|error| {
+            Error::internal(format!("the text changed while it was read: {error}"))
+        })?;
         config.storage.path = folder.join(&config.storage.path);
         for more in &mut config.storage.more {
             more.path = folder.join(&more.path);
@@ -138,6 +168,26 @@ impl Config {
             Ok(config)
         } else {
             Err(Error::invalid(problems.join("\n")))
+        }
+    }
+
+    /// The values that may be set over REST where the file leaves them open, by key.
+    pub fn settable(&self) -> std::collections::BTreeMap<String, serde_json::Value> {
+        let (keep, export) = (&self.retention, &self.export);
+        let values = serde_json::json!({
+            "retention.continuous_days": keep.continuous_days,
+            "retention.motion_days": keep.motion_days,
+            "retention.event_days": keep.event_days,
+            "retention.max_bytes": keep.max_bytes,
+            "export.keep_days": export.keep_days,
+            "export.keep_count": export.keep_count,
+            "export.max_hours": export.max_hours,
+            "export.queue": export.queue,
+            "log.filter": self.log.filter,
+        });
+        match values {
+            serde_json::Value::Object(values) => values.into_iter().collect(),
+            _ => Default::default(),
         }
     }
 
@@ -172,6 +222,9 @@ impl Config {
         let encrypted = encrypted.into_iter().find(|(_, tls)| *tls);
         problems.extend(self.tls.problems(encrypted.map(|(key, _)| key)));
         problems.extend(self.personality.problems());
+        if let Err(error) = nvr_base::logging::check_filter(&self.log.filter) {
+            problems.push(format!("log.filter: {error}"));
+        }
         problems.extend(self.storage.problems());
         problems.extend(self.export.problems());
         for (index, camera) in self.cameras.iter().enumerate() {

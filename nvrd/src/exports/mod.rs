@@ -33,7 +33,7 @@ pub struct Parts {
     pub evidence: Option<Arc<Evidence>>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// How long and how many.
+    /// How long and how many, at the start.
     pub config: ExportConfig,
 }
 
@@ -45,6 +45,7 @@ pub struct Exports {
 
 struct Inner {
     parts: Parts,
+    config: Mutex<ExportConfig>,
     work: Mutex<Work>,
     changed: Condvar,
 }
@@ -74,6 +75,7 @@ impl Exports {
     pub fn new(parts: Parts) -> Self {
         Self {
             inner: Arc::new(Inner {
+                config: Mutex::new(parts.config),
                 parts,
                 work: Mutex::default(),
                 changed: Condvar::new(),
@@ -113,7 +115,7 @@ impl Exports {
                 "name: use 1 to {MAX_NAME} bytes without control characters"
             )));
         }
-        range.check(parts.clock.unix_us(), parts.config.max_hours)?;
+        range.check(parts.clock.unix_us(), self.config().max_hours)?;
         let rows = match range.segments(&parts.store) {
             // What is asked for may be in the file that is being written.
             Err(error) if error.kind() == nvr_base::ErrorKind::NotFound => {
@@ -132,7 +134,7 @@ impl Exports {
             end_us: range.end_us,
             missing: range.missing(&parts.store)?,
         };
-        let row = parts.store.add_export(&export, parts.config.queue)?;
+        let row = parts.store.add_export(&export, self.config().queue)?;
         self.inner.changed.notify_all();
         Ok(row)
     }
@@ -201,6 +203,19 @@ impl Exports {
         }
     }
 
+    /// How long and how many.
+    pub fn config(&self) -> ExportConfig {
+        let config = self.inner.config.lock();
+        *config.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes and keeps exports by other limits from now on.
+    pub fn set_config(&self, config: ExportConfig) {
+        let place = self.inner.config.lock();
+        *place.unwrap_or_else(PoisonError::into_inner) = config;
+        self.inner.changed.notify_all();
+    }
+
     fn folder(&self) -> PathBuf {
         self.inner.parts.storage.first().root().join("exports")
     }
@@ -211,7 +226,7 @@ impl Exports {
     }
 
     fn keep_us(&self) -> i64 {
-        i64::from(self.inner.parts.config.keep_days) * 86_400_000_000
+        i64::from(self.config().keep_days) * 86_400_000_000
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {

@@ -178,7 +178,7 @@ impl Exports {
         let before = parts.clock.unix_us().saturating_sub(self.keep_us());
         let stale = parts
             .store
-            .stale_exports(trusted.then_some(before), parts.config.keep_count)?;
+            .stale_exports(trusted.then_some(before), self.config().keep_count)?;
         for row in stale {
             remove(&self.file(&row.id))?;
             parts.store.delete_export(&row.id)?;

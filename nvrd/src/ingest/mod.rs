@@ -21,6 +21,7 @@ use tokio::sync::broadcast;
 
 use crate::evidence::Evidence;
 use crate::live::Live;
+use crate::pulse::{Pulse, Pulses};
 use crate::storage::Storage;
 use backlog::Backlog;
 use watch::Told;
@@ -30,6 +31,10 @@ use writer::Writer;
 pub const QUEUE: usize = 4096;
 /// How often it is seen that cameras record, when nobody says anything.
 const WATCH: Duration = Duration::from_millis(500);
+/// The thread that listens never waits for anything; longer than that it is stuck.
+const LISTENER_PULSE: Duration = Duration::from_secs(15);
+/// A commit may take this long on a disk that is about to fail.
+const WRITER_PULSE: Duration = Duration::from_secs(60);
 
 /// A committed event, for clients and actions.
 #[derive(Debug, Clone)]
@@ -52,6 +57,7 @@ pub struct Ingest {
     live: Arc<Live>,
     run: Option<String>,
     capacity: usize,
+    pulses: Option<(Pulse, Pulse)>,
 }
 
 /// The half that listens.
@@ -63,6 +69,7 @@ struct Listener {
     backlog: Arc<Backlog>,
     /// Failures of cameras that are open events.
     told: BTreeMap<String, Told>,
+    pulse: Option<Pulse>,
 }
 
 impl Ingest {
@@ -85,6 +92,7 @@ impl Ingest {
             live: Arc::default(),
             run: None,
             capacity: backlog::CAPACITY,
+            pulses: None,
         }
     }
 
@@ -109,6 +117,14 @@ impl Ingest {
         self
     }
 
+    /// The same ingest, both of whose threads say that they go on.
+    #[must_use]
+    pub fn with_pulses(mut self, pulses: &Pulses) -> Self {
+        let listener = pulses.begin("ingest", LISTENER_PULSE);
+        self.pulses = Some((listener, pulses.begin("ingest-write", WRITER_PULSE)));
+        self
+    }
+
     /// The same ingest with room for fewer changes that wait.
     #[cfg(test)]
     fn with_capacity(mut self, capacity: usize) -> Self {
@@ -119,6 +135,7 @@ impl Ingest {
     /// Works until every sender of `notices` has gone; then everything is written.
     pub fn run(self, notices: &Receiver<Notice>) {
         let backlog = Arc::new(Backlog::new(self.capacity, Arc::clone(&self.live)));
+        let (hearing, writing) = self.pulses.unzip();
         let mut listener = Listener {
             store: self.store.clone(),
             storage: Arc::clone(&self.storage),
@@ -126,6 +143,7 @@ impl Ingest {
             live: Arc::clone(&self.live),
             backlog: Arc::clone(&backlog),
             told: BTreeMap::new(),
+            pulse: hearing,
         };
         let writer = Writer {
             store: self.store,
@@ -136,6 +154,7 @@ impl Ingest {
             evidence: self.evidence,
             live: self.live,
             run: self.run,
+            pulse: writing,
         };
         std::thread::scope(|scope| {
             let waiting = Arc::clone(&backlog);
@@ -160,6 +179,9 @@ impl Listener {
                 Ok(notice) => self.hear(notice),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if let Some(pulse) = &self.pulse {
+                pulse.tick();
             }
             let now = self.clock.monotonic();
             if now.saturating_sub(watched) >= WATCH {

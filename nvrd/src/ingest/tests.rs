@@ -185,6 +185,7 @@ impl World {
             live: Arc::clone(&self.live),
             backlog: Arc::clone(backlog),
             told: BTreeMap::new(),
+            pulse: None,
         }
     }
 
@@ -199,6 +200,7 @@ impl World {
             evidence: None,
             live: Arc::clone(&self.live),
             run: None,
+            pulse: None,
         }
     }
 

@@ -13,6 +13,7 @@ use super::CommittedEvent;
 use super::backlog::{Backlog, LeftOut, Waiting, Work};
 use crate::evidence::Evidence;
 use crate::live::Live;
+use crate::pulse::Pulse;
 use crate::recovery;
 use crate::storage::Storage;
 
@@ -36,6 +37,7 @@ pub(super) struct Writer {
     pub(super) live: Arc<Live>,
     /// Id of the run of the daemon, where it is noted.
     pub(super) run: Option<String>,
+    pub(super) pulse: Option<Pulse>,
 }
 
 impl Writer {
@@ -49,6 +51,7 @@ impl Writer {
                 Work::Nothing => {}
                 Work::Done => break,
             }
+            self.goes_on();
             let now = self.clock.monotonic();
             if now.saturating_sub(seen_at) >= HEARTBEAT {
                 seen_at = now;
@@ -56,6 +59,12 @@ impl Writer {
             }
         }
         self.note_run(|run| self.store.end_run(run, self.clock.unix_us()));
+    }
+
+    fn goes_on(&self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.tick();
+        }
     }
 
     fn note_run(&self, work: impl FnOnce(&str) -> Result<()>) {
@@ -193,6 +202,8 @@ impl Writer {
             }
             self.live.counters().retry_store();
             tracing::warn!(%error, retry_ms = wait.as_millis() as u64, "the store does not take {what}, trying again");
+            // A store that refuses is no stuck thread: a restart would not mend it.
+            self.goes_on();
             std::thread::sleep(wait);
             if self.stopping.is_triggered() {
                 // A locked database takes its time to say so.

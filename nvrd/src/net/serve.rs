@@ -27,6 +27,7 @@ use super::limits::Limits;
 use super::place::{Place, Places};
 use super::tls::Tls;
 use super::{Peer, refuse};
+use crate::pulse::Pulse;
 
 /// Bytes of a header, and of what is read ahead.
 const MAX_HEADER_BYTES: usize = 64 << 10;
@@ -42,6 +43,17 @@ pub struct Options {
     pub limits: Limits,
     /// The certificate, where it encrypts.
     pub tls: Option<Arc<Tls>>,
+    /// Says that the loop goes on.
+    pub pulse: Option<Arc<Pulse>>,
+}
+
+impl Options {
+    /// The same, with a pulse.
+    #[must_use]
+    pub fn with_pulse(mut self, pulse: Pulse) -> Self {
+        self.pulse = Some(Arc::new(pulse));
+        self
+    }
 }
 
 /// What every connection of a listener shares.
@@ -82,6 +94,9 @@ where
             }
             _ = sweep.tick() => {
                 places.sweep(Instant::now());
+                if let Some(pulse) = &shared.options.pulse {
+                    pulse.tick();
+                }
                 continue;
             }
             () = shutdown.wait() => break,

@@ -114,7 +114,10 @@ async fn listen(options: Options) -> Listener {
 fn limits(change: impl FnOnce(&mut Limits)) -> Options {
     let mut limits = Limits::default();
     change(&mut limits);
-    Options { limits, tls: None }
+    Options {
+        limits,
+        ..Options::default()
+    }
 }
 
 /// Sends text, which may be the beginning of a request.

@@ -70,7 +70,8 @@ pub struct Retention {
     storage: Arc<Storage>,
     store: Store,
     clock: Arc<dyn Clock>,
-    policy: Policy,
+    /// Changes when the configuration is read anew.
+    policy: Mutex<Arc<Policy>>,
     deletions: Option<Arc<dyn Deletions>>,
     alarms: Arc<Alarms>,
     state: Mutex<State>,
@@ -117,7 +118,7 @@ impl Retention {
             storage: parts.storage,
             store: parts.store,
             clock: parts.clock,
-            policy: parts.policy,
+            policy: Mutex::new(Arc::new(parts.policy)),
             deletions: parts.deletions,
             alarms: parts.alarms,
             state: Mutex::new(State {
@@ -159,7 +160,7 @@ impl Retention {
         self.empty_garbage(ROUND)?;
         let mut left = ROUND;
         while left > 0 && !stopping.is_triggered() {
-            let situation = self.situation(&self.policy)?;
+            let situation = self.situation(&self.policy())?;
             let (gone, plan) = match self.next_batch(&situation)? {
                 End::Full(gone) => (gone, None),
                 End::Done(gone, plan) => (gone, Some(plan)),
@@ -317,9 +318,16 @@ impl Retention {
         self.lock().counters.clone()
     }
 
-    /// The policy of the configuration.
-    pub fn policy(&self) -> &Policy {
-        &self.policy
+    /// The policy that holds.
+    pub fn policy(&self) -> Arc<Policy> {
+        let policy = self.policy.lock().expect("no holder of this lock panics");
+        Arc::clone(&policy)
+    }
+
+    /// Keeps recordings by another policy from now on.
+    pub fn set_policy(&self, policy: Policy) {
+        *self.policy.lock().expect("no holder of this lock panics") = Arc::new(policy);
+        self.storage.retention_bell.ring();
     }
 
     /// What a policy would delete now, told to `each`, and how long what is recorded lasts under it.

@@ -171,7 +171,7 @@ fn age_waits_for_a_clock_that_is_believed() {
         storage: world.storage.clone(),
         store: world.store.clone(),
         clock: jumped.clone(),
-        policy: world.retention.policy().clone(),
+        policy: (*world.retention.policy()).clone(),
         deletions: None,
         alarms: world.retention.alarms.clone(),
     })

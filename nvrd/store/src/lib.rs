@@ -28,6 +28,7 @@ mod timelapses;
 mod runs;
 mod ledger;
 mod exports;
+mod settings;
 mod apply;
 mod health;
 mod users;

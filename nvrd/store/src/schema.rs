@@ -108,6 +108,14 @@ table! {
 }
 
 table! {
+    settings (key) {
+        key -> Text,
+        value_json -> Text,
+        updated_us -> BigInt,
+    }
+}
+
+table! {
     storages (id) {
         id -> Text,
         path -> Text,

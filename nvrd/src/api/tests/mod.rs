@@ -8,7 +8,9 @@ mod evidence;
 mod exports;
 mod files;
 mod refusals;
+mod logs;
 mod served;
+mod settings;
 mod storage;
 mod stills;
 mod timelapses;
@@ -29,17 +31,30 @@ use warp::http::Response;
 use super::{ApiContext, routes};
 use crate::alarms::Alarms;
 use crate::cameras::{Cameras, Parts};
-use crate::config::CameraConfig;
+use crate::config::Config;
 use crate::evidence::Evidence;
 use crate::exports::{Exports, Parts as ExportParts};
 use crate::outbound::Outbound;
 use crate::retention::{self, Policy, Retention};
+use crate::settings::{self as door, Settings};
 use crate::storage::Storage;
 use crate::vault::Vault;
 
 /// 2026-01-01 00:00 UTC.
 const NOW_US: i64 = 1_767_225_600_000_000;
 const SECOND_US: i64 = 1_000_000;
+
+/// The configuration file of every world.
+const FILE: &str = r#"
+[storage]
+path = "."
+
+[[camera]]
+name = "gate"
+uri = "rtsp://admin:file-secret@10.0.0.9/main"
+pipeline = "record"
+enabled = false
+"#;
 
 /// The API over real parts; no camera runs, for none is enabled.
 pub(crate) struct World {
@@ -60,22 +75,12 @@ impl World {
         let taps = Taps::default();
         let (sender, notices) = sync_channel(4096);
         let clock_of_all: Arc<dyn Clock> = clock.clone();
-        let gate = CameraConfig {
-            name: "gate".to_owned(),
-            title: None,
-            sub_uri: None,
-            uri: "rtsp://admin:file-secret@10.0.0.9/main".to_owned(),
-            user: None,
-            password: None,
-            password_file: None,
-            pipeline: "record".to_owned(),
-            params: Default::default(),
-            retention: Default::default(),
-            enabled: false,
-        };
+        let file = folder.path().join("nvrd.toml");
+        std::fs::write(&file, FILE).unwrap();
+        let config = Config::load(&file).unwrap();
         let cameras = Cameras::new(Parts {
             descriptions: Descriptions::load(None).unwrap(),
-            file: vec![gate],
+            file: config.cameras.clone(),
             config_folder: folder.path().to_owned(),
             storage: storage.clone(),
             store: store.clone(),
@@ -112,8 +117,17 @@ impl World {
             clock: clock_of_all.clone(),
             config: Default::default(),
         });
+        let settings = Settings::new(door::Parts {
+            config,
+            store: store.clone(),
+            cameras: cameras.clone(),
+            retention: retention.clone(),
+            exports: exports.clone(),
+            log_is_fixed: false,
+        });
         let context = ApiContext::new(cameras, store, storage, retention, exports, clock_of_all)
-            .with_evidence(Arc::new(evidence));
+            .with_evidence(Arc::new(evidence))
+            .with_settings(Arc::new(settings.unwrap()));
         Self {
             context: Arc::new(context),
             clock,

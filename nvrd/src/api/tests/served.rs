@@ -29,7 +29,10 @@ async fn listen(limits: Limits) -> Listener {
         .unwrap();
     let address = listener.local_addr().unwrap();
     let stop = Shutdown::new();
-    let options = Options { limits, tls: None };
+    let options = Options {
+        limits,
+        ..Options::default()
+    };
     let task = tokio::spawn(serve(
         listener,
         service(world.context.clone()),
