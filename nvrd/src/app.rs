@@ -339,7 +339,7 @@ impl Kept {
 
     fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self> {
         let storage = Arc::new(Storage::open_all(&config.storage)?);
-        let store = Store::open(&storage.database(), Arc::clone(clock))?;
+        let store = crate::storage::database::open(&config.storage, clock)?;
         let run = store.begin_run(clock.unix_us())?;
         storage.identify(&store)?;
         store.close_interrupted_events(clock.unix_us())?;

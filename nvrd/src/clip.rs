@@ -13,7 +13,7 @@ use nvr_store::{ExportGap, SegmentRow, Store};
 use crate::config::{Config, StorageConfig};
 use crate::evidence::Evidence;
 use crate::exports::{Made, Range, Workshop, moment};
-use crate::storage::identity;
+use crate::storage::{database, identity};
 
 /// Writes a clip, and says to `tell` what is in it and what is not.
 ///
@@ -36,7 +36,8 @@ pub(crate) fn write(
         )));
     }
     let root = &config.storage.path;
-    let store = Store::open_read_only(&root.join("nvrd.db"), Arc::clone(&clock))?;
+    let place = database::place(&config.storage)?;
+    let store = Store::open_read_only_at(&place, Arc::clone(&clock))?;
     let folders = Folders::look(&config.storage);
     let rows = range.segments(&store)?;
     let missing = range.missing(&store)?;

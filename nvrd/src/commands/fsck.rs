@@ -12,7 +12,7 @@ use super::{finish, must_exist, say, say_json, size};
 use crate::config::Config;
 use crate::evidence::{self, Evidence};
 use crate::recovery::{Check, Level, Report};
-use crate::storage::Storage;
+use crate::storage::{Storage, database};
 
 /// What `nvrd fsck` is asked.
 #[derive(Debug, clap::Args)]
@@ -57,21 +57,26 @@ fn check(arguments: &FsckArguments, out: &mut dyn Write) -> Result<bool> {
     } else {
         Storage::open_all(&config.storage)?
     };
-    must_exist(&storage.database()).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => {
-            Error::precondition(format!("{error}: the index is gone: run `nvrd rebuild`"))
-        }
-        _ => error,
-    })?;
-    let store =
-        Store::open(&storage.database(), Arc::clone(&clock)).map_err(|error| {
-            match error.kind() {
-                ErrorKind::DataLoss => {
-                    Error::data_loss(format!("{error}; `nvrd rebuild` does that"))
-                }
-                _ => error,
+    let place = database::place(&config.storage)?;
+    if let Some(file) = place.file() {
+        must_exist(file).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                Error::precondition(format!("{error}: the index is gone: run `nvrd rebuild`"))
             }
+            _ => error,
         })?;
+    }
+    let store = Store::open_at(&place, Arc::clone(&clock)).map_err(|error| {
+        match (error.kind(), place.file()) {
+            (ErrorKind::DataLoss, Some(_)) => {
+                Error::data_loss(format!("{error}; `nvrd rebuild` does that"))
+            }
+            _ => error,
+        }
+    })?;
+    if !running {
+        store.claim()?;
+    }
     storage.identify(&store)?;
     let evidence = match arguments.repair {
         true => Some(Evidence::open(&storage.evidence(), Arc::clone(&clock))?),

@@ -157,6 +157,8 @@ impl Config {
             more.path = folder.join(&more.path);
         }
         config.personality.resolve(folder);
+        let password = &mut config.storage.database_password_file;
+        *password = password.take().map(|path| folder.join(path));
         config.pipelines.path = config.pipelines.path.map(|path| folder.join(path));
         config.outbound.ca_file = config.outbound.ca_file.map(|path| folder.join(path));
         for camera in &mut config.cameras {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use nvr_store::Server;
 use serde::Deserialize;
 
 use super::retention::WhenFullConfig;
@@ -16,6 +17,10 @@ const MAX_MORE: usize = 15;
 pub struct StorageConfig {
     /// Folder of the database, the recordings and the thumbnails; relative to the configuration file.
     pub path: PathBuf,
+    /// Address of a PostgreSQL database that holds the index, in place of a file in the folder.
+    pub database: Option<String>,
+    /// A file that holds the password for it; relative to the configuration file.
+    pub database_password_file: Option<PathBuf>,
     /// Whether to start only when a disk is mounted exactly there.
     #[serde(default)]
     pub require_mount: bool,
@@ -50,6 +55,8 @@ impl StorageConfig {
     pub fn at(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
+            database: None,
+            database_password_file: None,
             require_mount: false,
             max_bytes: None,
             min_free: None,
@@ -60,6 +67,15 @@ impl StorageConfig {
 
     pub(super) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
+        if let Some(Err(error)) = self.database.as_ref().map(|url| Server::new(url, None)) {
+            problems.push(format!("storage.database: {error}"));
+        }
+        if self.database.is_none() && self.database_password_file.is_some() {
+            problems.push(
+                "storage.database_password_file: it is for storage.database, which is not given"
+                    .to_owned(),
+            );
+        }
         if self.more.len() > MAX_MORE {
             problems.push(format!(
                 "storage.more: {} folders are too many: use {MAX_MORE} at most",

@@ -190,7 +190,7 @@ impl Check<'_> {
         if self.level == Level::Deep {
             for problem in self.store.integrity()? {
                 let what = format!("{problem}: run `nvrd rebuild`");
-                self.tell("DB", self.store.path().display(), what, &mut report, tell);
+                self.tell("DB", self.store.place(), what, &mut report, tell);
             }
         }
         for camera in self.cameras()? {

@@ -52,6 +52,12 @@ pub fn rebuild(
     hash: bool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Rebuilt> {
+    if config.database.is_some() {
+        return Err(Error::precondition(
+            "storage.database: the index is on a PostgreSQL server, where it is not made anew in place: restore a \
+             backup of the server, or give it an empty database, and `nvrd fsck --repair` lists what is on disk",
+        ));
+    }
     let storage = Storage::open_all(config)?;
     let fresh = storage.database().with_extension("db.rebuilding");
     for file in with_logs(&fresh) {

@@ -4,6 +4,7 @@
 
 mod mount;
 pub mod identity;
+pub mod database;
 mod volume;
 mod arrival;
 mod bell;

@@ -1,10 +1,12 @@
 //! Commits what a camera reports: many changes, one transaction, and a list of what is on disk afterwards.
 
+use diesel::prelude::*;
 use nvr_base::{Error, ErrorKind, Result};
 
 use crate::conn::{Conn, Store};
+use crate::connect::is_closed;
 use crate::events::{self, EventChange, Tally};
-use crate::failure::Failure;
+use crate::failure::{Failure, from_query};
 use crate::gaps::{self, GapChange};
 use crate::segments::{self, SegmentRow};
 
@@ -51,11 +53,21 @@ impl Store {
         if changes.is_empty() {
             return Ok(Committed::default());
         }
-        let committed = self.write(|conn| {
+        let mut committed = self.apply_all(changes, all_at_once);
+        if committed.as_ref().is_err_and(is_about_the_change) {
+            // One of them holds what the database alone found to be wrong, and that undid the others too.
+            committed = self.apply_all(changes, one_by_one);
+        }
+        self.counted().changed();
+        committed
+    }
+
+    fn apply_all(&self, changes: &[StoreChange], how: How) -> Result<Committed> {
+        self.write(|conn| {
             let mut committed = Committed::default();
             let mut tally = Tally::default();
             for (index, change) in changes.iter().enumerate() {
-                match apply(self, conn, change, &mut tally) {
+                match how(self, conn, change, &mut tally) {
                     Ok(None) => {}
                     Ok(Some(change)) => committed.changes.push(change),
                     Err(Failure::Refused(error)) if is_about_the_change(&error) => {
@@ -66,13 +78,44 @@ impl Store {
             }
             tally.settle(conn)?;
             Ok(committed)
-        });
-        self.counted().changed();
-        committed
+        })
     }
 }
 
-/// These come from looking at the change before anything was written, so that going on loses nothing.
+type How = fn(&Store, &mut Conn, &StoreChange, &mut Tally) -> Result<Option<StoreChange>, Failure>;
+
+/// A change that fails fails the batch: what is wrong with it was mostly found before.
+fn all_at_once(
+    store: &Store,
+    conn: &mut Conn,
+    change: &StoreChange,
+    tally: &mut Tally,
+) -> Result<Option<StoreChange>, Failure> {
+    apply(store, conn, change, tally)
+}
+
+/// A change that fails is undone alone.
+fn one_by_one(
+    store: &Store,
+    conn: &mut Conn,
+    change: &StoreChange,
+    _: &mut Tally,
+) -> Result<Option<StoreChange>, Failure> {
+    let done = conn.transaction(|conn| {
+        let mut tally = Tally::default();
+        let done = apply(store, conn, change, &mut tally)?;
+        tally.settle(conn)?;
+        Ok(done)
+    });
+    done.map_err(|failure: Failure| match failure {
+        Failure::Query(error) if is_closed(&error) => Failure::Query(error),
+        Failure::Query(error) => from_query(store.place(), error).into(),
+        refused @ Failure::Refused(_) => refused,
+    })
+}
+
+/// These come from looking at the change before anything was written, or from what was undone since, so that going on
+/// loses nothing.
 fn is_about_the_change(error: &Error) -> bool {
     matches!(
         error.kind(),

@@ -1,41 +1,29 @@
 //! The store itself: one connection that writes, a few that read, and how a transaction on them runs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use diesel::connection::SimpleConnection as _;
+use diesel::connection::TransactionManager as _;
 use diesel::prelude::*;
-use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool, R2D2Connection as _};
-use diesel::result::Error as QueryError;
+use diesel::r2d2::{NopErrorHandler, Pool, PooledConnection, R2D2Connection as _};
 use nvr_base::{Clock, Error, Result};
 use uuid::{ContextV7, Timestamp, Uuid};
 
+pub(crate) use crate::backend::Conn;
+use crate::connect::{self, Readers, is_closed};
+use crate::dialect;
 use crate::events::Counted;
-use crate::failure::{Failure, from_message, from_query};
-use crate::migrate;
-
-/// The one type of connection; a second database makes it an enum.
-pub(crate) type Conn = SqliteConnection;
+use crate::failure::{Failure, from_query};
+use crate::open;
+use crate::place::Place;
 
 /// Readers at once; more requests wait.
 const READERS: u32 = 4;
 
 /// How long a reader may be waited for before the request fails.
 const READER_WAIT: Duration = Duration::from_secs(5);
-
-/// For every connection. The daemon is the only writer, so waiting for a lock means that a person is in the file.
-const COMMON: &str = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;";
-
-/// FULL: a commit that was reported is on disk after a power cut. The limit gives back the space of a burst.
-/// Rows go in at the end and are not read again: a small cache holds what a transaction touches, and its filling up
-/// does not look like a leak for the first hours.
-const WRITER: &str =
-    "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -256;";
-
-/// A second net below the types: nothing written through a reader ever reaches the file.
-/// Readers come for a page or two of rows; what a larger cache would hold lies in the system's cache anyway.
-const READER: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -512;";
 
 /// The database; clones share it.
 #[derive(Clone)]
@@ -44,13 +32,15 @@ pub struct Store {
 }
 
 struct Inner {
-    path: PathBuf,
+    place: Place,
     clock: Arc<dyn Clock>,
     ids: Mutex<ContextV7>,
     /// Empty while a transaction runs, and after one that left the connection in doubt.
     writer: Mutex<Option<Conn>>,
-    readers: Pool<ConnectionManager<Conn>>,
+    readers: Pool<Readers>,
     read_only: bool,
+    /// Whether this is the daemon.
+    claimed: AtomicBool,
     /// Totals of lists of events that took long to count.
     counted: Counted,
 }
@@ -58,7 +48,7 @@ struct Inner {
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store")
-            .field("path", &self.inner.path)
+            .field("place", &self.inner.place)
             .finish_non_exhaustive()
     }
 }
@@ -72,18 +62,7 @@ impl Store {
     /// `DataLoss` if the file is not a database or is damaged, `FailedPrecondition` if a newer program or another one
     /// wrote it or it cannot be opened, `NotFound` if its folder does not exist, `Unavailable` if it is locked.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        // SQLite takes a name that begins with `file:` for a URI; an absolute one begins with a slash.
-        let path = std::path::absolute(path).map_err(|error| Error::io(path, error))?;
-        migrate::create_private(&path)?;
-        let mut conn = establish(&path)?;
-        set(&mut conn, &path, "PRAGMA busy_timeout = 5000;")?;
-        // Before anything is written: a file that is not ours stays as it is.
-        migrate::check(&mut conn, &path)?;
-        use_write_ahead_log(&mut conn, &path)?;
-        migrate::upgrade(&mut conn, &path)?;
-        set(&mut conn, &path, COMMON)?;
-        set(&mut conn, &path, WRITER)?;
-        Self::over(path, clock, Some(conn))
+        Self::open_at(&Place::File(path.to_owned()), clock)
     }
 
     /// Opens the database of a file to read in it, beside the program that writes to it or without it.
@@ -91,46 +70,60 @@ impl Store {
     /// # Errors
     /// As [`open`](Self::open), but a file that is not there is an error, and so is one with an older schema.
     pub fn open_read_only(path: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        let path = std::path::absolute(path).map_err(|error| Error::io(path, error))?;
-        std::fs::metadata(&path).map_err(|error| Error::io(&path, error))?;
-        let mut conn = establish(&path)?;
-        set(&mut conn, &path, COMMON)?;
-        set(&mut conn, &path, READER)?;
-        migrate::check(&mut conn, &path)?;
-        if migrate::is_older(&mut conn, &path)? {
-            return Err(Error::precondition(format!(
-                "{}: an older program wrote the database: start `nvrd run` once, which brings it up to date",
-                path.display()
-            )));
-        }
-        Self::over(path, clock, None)
+        Self::open_read_only_at(&Place::File(path.to_owned()), clock)
     }
 
-    fn over(path: PathBuf, clock: Arc<dyn Clock>, writer: Option<Conn>) -> Result<Self> {
+    /// Opens a database wherever it is, and brings its schema up to date.
+    ///
+    /// On a server the database must be there; its tables are made, or changed in one transaction, and nothing is
+    /// copied first: backups are the server's. One daemon at a time writes to it, and holds a lock for that.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); `Unavailable` if the server is not there or another daemon writes to the database.
+    pub fn open_at(place: &Place, clock: Arc<dyn Clock>) -> Result<Self> {
+        let (place, conn) = open::to_write(place)?;
+        Self::over(place, clock, Some(conn))
+    }
+
+    /// Opens a database wherever it is to read in it.
+    ///
+    /// # Errors
+    /// As [`open_read_only`](Self::open_read_only).
+    pub fn open_read_only_at(place: &Place, clock: Arc<dyn Clock>) -> Result<Self> {
+        let place = open::to_read(place)?;
+        Self::over(place, clock, None)
+    }
+
+    fn over(place: Place, clock: Arc<dyn Clock>, writer: Option<Conn>) -> Result<Self> {
         let readers = Pool::builder()
             .max_size(READERS)
             .min_idle(Some(1))
             .connection_timeout(READER_WAIT)
+            // Each transaction finds that out by itself.
             .test_on_check_out(false)
-            .connection_customizer(Box::new(ReaderSettings))
-            .build(ConnectionManager::new(text_of(&path)?))
-            .map_err(|error| from_message(&path, &error.to_string()))?;
+            // Whoever waits for a connection is told.
+            .error_handler(Box::new(NopErrorHandler))
+            .build(Readers(place.clone()))
+            .map_err(|error| {
+                Error::unavailable(format!("{place}: no connection to the database: {error}"))
+            })?;
         Ok(Self {
             inner: Arc::new(Inner {
-                path,
+                place,
                 clock,
                 ids: Mutex::new(ContextV7::new()),
                 read_only: writer.is_none(),
                 writer: Mutex::new(writer),
                 readers,
+                claimed: AtomicBool::new(false),
                 counted: Counted::default(),
             }),
         })
     }
 
-    /// The database file.
-    pub fn path(&self) -> &Path {
-        &self.inner.path
+    /// Where the database is.
+    pub fn place(&self) -> &Place {
+        &self.inner.place
     }
 
     /// A new id: a UUID (version 7) in text, so that ids sort by the time they were made.
@@ -167,30 +160,45 @@ impl Store {
         &self,
         queries: impl FnOnce(&mut Conn) -> Result<T, Failure>,
     ) -> Result<T> {
-        let path = &self.inner.path;
-        let mut conn = self.inner.readers.get().map_err(|error| {
-            Error::unavailable(format!(
-                "{}: no connection to the database is free; try again",
-                path.display()
-            ))
-            .with_source(error)
-        })?;
+        let place = &self.inner.place;
+        let mut reader = self.reader()?;
+        let (result, closed) = finish(place, &mut reader.conn, queries);
+        reader.closed = closed;
+        result
+    }
+
+    /// A reader within a transaction; those whose server went away while nobody used them are thrown away.
+    fn reader(&self) -> Result<PooledConnection<Readers>> {
+        let place = &self.inner.place;
         let mut failed = None;
-        let result =
-            (*conn).transaction(|conn| queries(conn).map_err(|why| undo(&mut failed, why)));
-        outcome(path, failed, result)
+        for _ in 0..=READERS {
+            let mut reader = self.inner.readers.get().map_err(|error| {
+                Error::unavailable(format!(
+                    "{place}: no connection to the database is free; try again"
+                ))
+                .with_source(error)
+            })?;
+            match dialect::begin_reading(&mut reader.conn) {
+                Ok(()) => return Ok(reader),
+                Err(error) => {
+                    reader.closed = true;
+                    let closed = is_closed(&error);
+                    failed = Some(from_query(place, error));
+                    if !closed {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(failed.expect("no reader began a transaction, so one failed"))
     }
 
     /// Gives the connection that writes, without a transaction, for what SQLite refuses inside of one.
     pub(crate) fn alone<T>(&self, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
-        let mut place = self
-            .inner
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.lock_writer();
         let mut conn = match place.take() {
             Some(conn) => conn,
-            None => writer(&self.inner.path)?,
+            None => self.new_writer()?,
         };
         let done = work(&mut conn);
         // What went wrong may have left another file attached.
@@ -201,112 +209,91 @@ impl Store {
     }
 
     /// Runs a transaction; it is on disk when this returns without an error, and undone otherwise.
+    ///
+    /// Where a server went away while it committed, nobody knows which: then this is an error too, and whoever gives
+    /// the changes again must be ready to find them.
     pub(crate) fn write<T>(
         &self,
         changes: impl FnOnce(&mut Conn) -> Result<T, Failure>,
     ) -> Result<T> {
-        let path = &self.inner.path;
+        let place = &self.inner.place;
         if self.inner.read_only {
             return Err(Error::precondition(format!(
-                "{}: the database is open for reading only",
-                path.display()
+                "{place}: the database is open for reading only"
             )));
         }
         // A panic inside left the place empty, not the data half changed.
-        let mut place = self
-            .inner
+        let mut kept = self.lock_writer();
+        let mut conn = match kept.take() {
+            Some(conn) => conn,
+            None => self.new_writer()?,
+        };
+        if let Err(error) = dialect::begin_writing(&mut conn) {
+            if !is_closed(&error) {
+                if !conn.is_broken() {
+                    *kept = Some(conn);
+                }
+                return Err(dialect::not_begun(place, error));
+            }
+            // The server went away since the last time, and nothing was said yet: once more, on a new connection.
+            conn = self.new_writer()?;
+            dialect::begin_writing(&mut conn).map_err(|error| from_query(place, error))?;
+        }
+        let (result, closed) = finish(place, &mut conn, changes);
+        if !closed && !conn.is_broken() {
+            *kept = Some(conn);
+        }
+        result
+    }
+
+    /// Says that this is the one daemon that the database has: another one on another machine is refused, for as long
+    /// as this one is connected. What writes beside the daemon, a command say, does not claim it.
+    ///
+    /// # Errors
+    /// `Unavailable` if another daemon claims it.
+    pub fn claim(&self) -> Result<()> {
+        self.alone(|conn| connect::claim(conn, &self.inner.place))?;
+        self.inner.claimed.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn new_writer(&self) -> Result<Conn> {
+        let claimed = self.inner.claimed.load(Ordering::Acquire);
+        connect::writer(&self.inner.place, claimed)
+    }
+
+    fn lock_writer(&self) -> std::sync::MutexGuard<'_, Option<Conn>> {
+        self.inner
             .writer
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let mut conn = match place.take() {
-            Some(conn) => conn,
-            None => writer(path)?,
-        };
-        // Immediate: a transaction that first reads cannot wait for a lock once it writes.
-        let mut failed = None;
-        let result =
-            conn.immediate_transaction(|conn| changes(conn).map_err(|why| undo(&mut failed, why)));
-        if !conn.is_broken() {
-            *place = Some(conn);
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs what belongs into a transaction that has begun, and ends it; says too whether the connection is of no use any
+/// more.
+pub(crate) fn finish<T>(
+    place: &Place,
+    conn: &mut Conn,
+    work: impl FnOnce(&mut Conn) -> Result<T, Failure>,
+) -> (Result<T>, bool) {
+    type Manager = <Conn as Connection>::TransactionManager;
+    match work(conn) {
+        Ok(done) => match Manager::commit_transaction(conn) {
+            Ok(()) => (Ok(done), false),
+            Err(error) => {
+                let closed = is_closed(&error);
+                (Err(from_query(place, error)), closed)
+            }
+        },
+        Err(failure) => {
+            let closed = matches!(&failure, Failure::Query(error) if is_closed(error));
+            // SQLite may have rolled back by itself, on a full disk say: the first reason is the one that counts, and
+            // a connection whose state is in doubt is known to be broken.
+            let undone = Manager::rollback_transaction(conn);
+            let closed = closed || undone.is_err_and(|error| is_closed(&error));
+            (Err(failure.into_error(place)), closed)
         }
-        drop(place);
-        outcome(path, failed, result)
-    }
-}
-
-/// Keeps the reason and asks for a rollback: SQLite may have rolled back by itself, on a full disk say, and Diesel
-/// would then report only that it could not.
-fn undo(failed: &mut Option<Failure>, why: Failure) -> QueryError {
-    *failed = Some(why);
-    QueryError::RollbackTransaction
-}
-
-fn outcome<T>(path: &Path, failed: Option<Failure>, result: QueryResult<T>) -> Result<T> {
-    match failed {
-        Some(failure) => Err(failure.into_error(path)),
-        // Begin or commit.
-        None => result.map_err(|error| from_query(path, error)),
-    }
-}
-
-/// A connection that may write, to a file that was opened before.
-fn writer(path: &Path) -> Result<Conn> {
-    let mut conn = establish(path)?;
-    set(&mut conn, path, COMMON)?;
-    set(&mut conn, path, WRITER)?;
-    Ok(conn)
-}
-
-fn establish(path: &Path) -> Result<Conn> {
-    Conn::establish(text_of(path)?).map_err(|error| match error {
-        ConnectionError::BadConnection(message) => from_message(path, &message),
-        other => from_message(path, &other.to_string()),
-    })
-}
-
-fn text_of(path: &Path) -> Result<&str> {
-    path.to_str().ok_or_else(|| {
-        Error::invalid(format!(
-            "{}: the path of the database must be valid Unicode",
-            path.display()
-        ))
-    })
-}
-
-fn set(conn: &mut Conn, path: &Path, pragmas: &str) -> Result<()> {
-    conn.batch_execute(pragmas)
-        .map_err(|error| from_query(path, error))
-}
-
-#[derive(QueryableByName)]
-struct JournalMode {
-    #[diesel(sql_type = diesel::sql_types::Text)]
-    journal_mode: String,
-}
-
-/// Readers do not wait for the writer only with a write-ahead log, and SQLite falls back in silence where it cannot.
-fn use_write_ahead_log(conn: &mut Conn, path: &Path) -> Result<()> {
-    let mode: JournalMode = diesel::sql_query("PRAGMA journal_mode = WAL")
-        .get_result(conn)
-        .map_err(|error| from_query(path, error))?;
-    if mode.journal_mode == "wal" {
-        Ok(())
-    } else {
-        Err(Error::precondition(format!(
-            "{}: the file system cannot hold a write-ahead log; put the database on a local disk",
-            path.display()
-        )))
-    }
-}
-
-#[derive(Debug)]
-struct ReaderSettings;
-
-impl CustomizeConnection<Conn, diesel::r2d2::Error> for ReaderSettings {
-    fn on_acquire(&self, conn: &mut Conn) -> Result<(), diesel::r2d2::Error> {
-        conn.batch_execute(COMMON)
-            .and_then(|()| conn.batch_execute(READER))
-            .map_err(diesel::r2d2::Error::QueryError)
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::sync::mpsc;
 
+use diesel::connection::SimpleConnection as _;
 use nvr_base::{ErrorKind, SimulatedClock};
 
 use super::*;
+use crate::connect::establish;
+use crate::postgres_for_tests::{self as postgres, Database};
 use crate::{NewCamera, SegmentRow, StoreChange};
 
 fn store(folder: &Path) -> Store {
@@ -13,6 +16,20 @@ fn store(folder: &Path) -> Store {
         Arc::new(SimulatedClock::at(1_700_000_000_000_000)),
     )
     .unwrap()
+}
+
+/// On a file, and on a server where there is one.
+fn on_each(test: impl Fn(&Store)) {
+    let folder = tempfile::tempdir().unwrap();
+    test(&store(folder.path()));
+    match Database::empty() {
+        Some(database) => {
+            let server = crate::Server::new(&database.url(), None).unwrap();
+            let clock = Arc::new(SimulatedClock::at(1_700_000_000_000_000));
+            test(&Store::open_at(&Place::Server(server), clock).unwrap());
+        }
+        None => postgres::skip("this ran on SQLite alone"),
+    }
 }
 
 fn camera(name: &str) -> NewCamera {
@@ -31,7 +48,8 @@ fn camera(name: &str) -> NewCamera {
 
 fn insert(conn: &mut Conn, name: &str) -> QueryResult<()> {
     conn.batch_execute(&format!(
-        "INSERT INTO cameras (name, uri, sub_uri, pipeline, params_json, enabled, username, password, created_us, updated_us) VALUES ('{name}', '', NULL, '', '{{}}', 1, NULL, NULL, 0, 0)"
+        "INSERT INTO cameras (name, uri, sub_uri, pipeline, params_json, enabled, username, password, created_us, updated_us) VALUES ('{name}', '', NULL, '', '{{}}', {}, NULL, NULL, 0, 0)",
+        if matches!(conn, Conn::Sqlite(_)) { "1" } else { "true" }
     ))
 }
 
@@ -67,65 +85,65 @@ fn every_connection_has_its_settings() {
 
 #[test]
 fn readers_see_the_last_commit_while_a_transaction_runs() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = store(folder.path());
-    store.insert_camera(&camera("a")).unwrap();
-    store
-        .write(|conn| {
-            insert(conn, "b")?;
-            // From this thread, inside the transaction: would hang for ever if reading waited for writing.
-            assert_eq!(store.list_cameras().unwrap().len(), 1);
-            assert_eq!(store.health().unwrap().cameras, 1);
-            Ok(())
-        })
-        .unwrap();
-    assert_eq!(store.list_cameras().unwrap().len(), 2);
+    on_each(|store| {
+        store.insert_camera(&camera("a")).unwrap();
+        store
+            .write(|conn| {
+                insert(conn, "b")?;
+                // From this thread, inside the transaction: would hang for ever if reading waited for writing.
+                assert_eq!(store.list_cameras().unwrap().len(), 1);
+                assert_eq!(store.health().unwrap().cameras, 1);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(store.list_cameras().unwrap().len(), 2);
+    });
 }
 
 #[test]
 fn one_read_is_one_snapshot() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = store(folder.path());
-    let count = |conn: &mut Conn| {
-        crate::schema::cameras::table
-            .count()
-            .get_result::<i64>(conn)
-    };
-    store
-        .read(|conn| {
-            assert_eq!(count(conn)?, 0);
-            store.insert_camera(&camera("a")).unwrap();
-            assert_eq!(count(conn)?, 0);
-            Ok(())
-        })
-        .unwrap();
-    assert_eq!(store.read(|conn| Ok(count(conn)?)).unwrap(), 1);
+    on_each(|store| {
+        let count = |conn: &mut Conn| {
+            crate::schema::cameras::table
+                .count()
+                .get_result::<i64>(conn)
+        };
+        store
+            .read(|conn| {
+                assert_eq!(count(conn)?, 0);
+                store.insert_camera(&camera("a")).unwrap();
+                assert_eq!(count(conn)?, 0);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(store.read(|conn| Ok(count(conn)?)).unwrap(), 1);
+    });
 }
 
 #[test]
 fn a_panic_or_a_refusal_inside_a_transaction_undoes_it_and_the_next_one_works() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = store(folder.path());
-    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        store.write(|conn| -> Result<(), Failure> {
-            insert(conn, "a")?;
-            panic!("on purpose")
-        })
-    }));
-    assert!(panicked.is_err());
-    let refused = store.write(|conn| -> Result<(), Failure> {
-        insert(conn, "b")?;
-        Err(Error::invalid("on purpose").into())
+    on_each(|store| {
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            store.write(|conn| -> Result<(), Failure> {
+                insert(conn, "a")?;
+                panic!("on purpose")
+            })
+        }));
+        assert!(panicked.is_err());
+        let refused = store.write(|conn| -> Result<(), Failure> {
+            insert(conn, "b")?;
+            Err(Error::invalid("on purpose").into())
+        });
+        assert_eq!(refused.unwrap_err().to_string(), "on purpose");
+        store.insert_camera(&camera("c")).unwrap();
+        let names: Vec<_> = store
+            .list_cameras()
+            .unwrap()
+            .into_iter()
+            .map(|c| c.name)
+            .collect();
+        assert_eq!(names, ["c"]);
     });
-    assert_eq!(refused.unwrap_err().to_string(), "on purpose");
-    store.insert_camera(&camera("c")).unwrap();
-    let names: Vec<_> = store
-        .list_cameras()
-        .unwrap()
-        .into_iter()
-        .map(|c| c.name)
-        .collect();
-    assert_eq!(names, ["c"]);
 }
 
 #[test]
@@ -189,7 +207,7 @@ fn a_full_disk_costs_no_half_batch_and_the_same_batch_fits_later() {
 fn a_write_waits_for_another_program() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
-    let mut other = establish(store.path()).unwrap();
+    let mut other = establish(store.place()).unwrap();
     other.batch_execute("BEGIN IMMEDIATE").unwrap();
     let (done, result) = mpsc::channel();
     let writer = {

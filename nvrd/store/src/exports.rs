@@ -1,10 +1,10 @@
 //! Exports: ranges of a camera's time as one file each, from the wish to the finished file and its end.
 
 use diesel::prelude::*;
-use diesel::sqlite::Sqlite;
 use nvr_base::principal::CameraAccess;
 use nvr_base::{Error, Principal, Result};
 
+use crate::backend::MultiBackend;
 use crate::conn::{Conn, Store};
 use crate::page::{MAX_LIMIT, Page, PageRequest};
 use crate::schema::exports;
@@ -397,7 +397,7 @@ fn find(conn: &mut Conn, id: &str) -> QueryResult<Option<Record>> {
         .optional()
 }
 
-fn visible(principal: &Principal) -> exports::BoxedQuery<'_, Sqlite> {
+fn visible(principal: &Principal) -> exports::BoxedQuery<'_, MultiBackend> {
     let all = exports::table.into_boxed();
     match &principal.cameras {
         CameraAccess::All => all,

@@ -1,9 +1,9 @@
-//! Turns what Diesel and SQLite report into the daemon's error kinds, once.
-
-use std::path::Path;
+//! Turns what Diesel and the databases report into the daemon's error kinds, once.
 
 use diesel::result::{DatabaseErrorKind, Error as QueryError};
 use nvr_base::Error;
+
+use crate::place::Place;
 
 /// Why a transaction was rolled back.
 #[derive(Debug)]
@@ -27,20 +27,20 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// The error that leaves the crate, naming the database file where it is to blame.
-    pub(crate) fn into_error(self, file: &Path) -> Error {
+    /// The error that leaves the crate, naming the database where it is to blame.
+    pub(crate) fn into_error(self, place: &Place) -> Error {
         match self {
             Self::Refused(error) => error,
-            Self::Query(error) => from_query(file, error),
+            Self::Query(error) => from_query(place, error),
         }
     }
 }
 
 /// The error for a failed query.
-pub(crate) fn from_query(file: &Path, error: QueryError) -> Error {
+pub(crate) fn from_query(place: &Place, error: QueryError) -> Error {
     use DatabaseErrorKind as Kind;
     if let QueryError::RollbackErrorOnCommit { commit_error, .. } = error {
-        return from_query(file, *commit_error);
+        return from_query(place, *commit_error);
     }
     let mapped = match &error {
         QueryError::NotFound => Error::not_found("no such row"),
@@ -51,19 +51,37 @@ pub(crate) fn from_query(file: &Path, error: QueryError) -> Error {
             Kind::ForeignKeyViolation | Kind::NotNullViolation | Kind::CheckViolation,
             info,
         ) => Error::invalid(format!("the database refused a value: {}", info.message())),
-        QueryError::DatabaseError(_, info) => from_message(file, info.message()),
-        QueryError::DeserializationError(cause) => Error::data_loss(format!(
-            "{}: a row cannot be read ({cause}); restore a backup",
-            file.display()
+        QueryError::DatabaseError(Kind::ClosedConnection | Kind::UnableToSendCommand, info) => {
+            Error::unavailable(format!(
+                "{place}: the database server went away ({}); it is asked again",
+                one_line(info.message())
+            ))
+        }
+        QueryError::DatabaseError(Kind::ReadOnlyTransaction, info) => Error::precondition(format!(
+            "{place}: the database is read-only ({})",
+            one_line(info.message())
         )),
-        other => from_message(file, &other.to_string()),
+        QueryError::DatabaseError(Kind::SerializationFailure, _) => Error::unavailable(format!(
+            "{place}: somebody else changed the same rows; try again"
+        )),
+        QueryError::DatabaseError(_, info) => from_message(place, info.message()),
+        QueryError::DeserializationError(cause) => Error::data_loss(format!(
+            "{place}: a row cannot be read ({cause}); restore a backup"
+        )),
+        other => from_message(place, &other.to_string()),
     };
     mapped.with_source(error)
 }
 
-/// The error for a sentence of SQLite: Diesel passes no result code on, and these texts are SQLite's fixed ones.
-pub(crate) fn from_message(file: &Path, message: &str) -> Error {
-    let file = file.display();
+/// The error for a sentence of the database: Diesel passes no result code on, and these texts are SQLite's fixed ones.
+pub(crate) fn from_message(place: &Place, message: &str) -> Error {
+    let file = match place {
+        Place::File(path) => path.display(),
+        #[cfg(feature = "postgres")]
+        Place::Server(_) => return crate::dialect::postgres::from_message(place, message),
+        #[cfg(not(feature = "postgres"))]
+        Place::Server(_) => return Error::internal(format!("{place}: {message}")),
+    };
     let says = |text: &str| message.contains(text);
     if says("is locked") {
         Error::unavailable(format!(
@@ -98,11 +116,19 @@ pub(crate) fn from_message(file: &Path, message: &str) -> Error {
     }
 }
 
+/// What libpq says in several lines.
+fn one_line(message: &str) -> String {
+    let lines: Vec<&str> = message.lines().map(str::trim).collect();
+    lines.join("; ")
+}
+
 #[cfg(test)]
 mod tests {
     use diesel::connection::SimpleConnection as _;
     use diesel::prelude::*;
     use nvr_base::ErrorKind;
+
+    use std::path::Path;
 
     use super::*;
 
@@ -128,7 +154,10 @@ mod tests {
             other
         };
         let check = |conn: &mut SqliteConnection, sql: &str, kind: ErrorKind, says: &str| {
-            let error = from_query(&file, conn.batch_execute(sql).unwrap_err());
+            let error = from_query(
+                &Place::File(file.clone()),
+                conn.batch_execute(sql).unwrap_err(),
+            );
             assert_eq!(error.kind(), kind, "{sql}: {error}");
             assert!(error.to_string().contains(says), "{sql}: {error}");
         };

@@ -7,6 +7,7 @@ use diesel::sql_types::{BigInt, Text};
 use nvr_base::{Error, Principal, Result};
 
 use crate::conn::{Conn, Store};
+use crate::dialect;
 use crate::failure::{Failure, from_query};
 use crate::gaps::GapRow;
 use crate::page::checked_limit;
@@ -52,12 +53,6 @@ type Columns = (String, String, i64, i64, i64);
 struct Checkpoint {
     #[diesel(sql_type = BigInt)]
     busy: i64,
-}
-
-#[derive(QueryableByName)]
-struct Problem {
-    #[diesel(sql_type = Text)]
-    integrity_check: String,
 }
 
 impl Store {
@@ -149,17 +144,19 @@ impl Store {
     pub fn overlaps(&self, camera: &str, slack_us: i64, limit: u32) -> Result<Vec<Overlap>> {
         let limit = checked_limit(limit)?;
         self.read(|conn| {
-            Ok(diesel::sql_query(
+            let query = dialect::placeholders(
+                conn,
                 "SELECT path, start_us, before_us FROM (
                      SELECT path, start_us, MAX(end_us) OVER (ORDER BY start_us, id
                          ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_us
-                     FROM segments WHERE camera = ?)
+                     FROM segments WHERE camera = ?) AS known
                  WHERE before_us - start_us > ? ORDER BY start_us LIMIT ?",
-            )
-            .bind::<Text, _>(camera)
-            .bind::<BigInt, _>(slack_us)
-            .bind::<BigInt, _>(limit)
-            .load(conn)?)
+            );
+            Ok(diesel::sql_query(query)
+                .bind::<Text, _>(camera)
+                .bind::<BigInt, _>(slack_us)
+                .bind::<BigInt, _>(limit)
+                .load(conn)?)
         })
     }
 
@@ -218,15 +215,19 @@ impl Store {
     /// `Unavailable` while somebody reads.
     pub fn settle(&self) -> Result<()> {
         self.alone(|conn| {
+            let Conn::Sqlite(conn) = conn else {
+                // What is committed on a server needs nothing more.
+                return Ok(());
+            };
             let done: Checkpoint = diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)")
                 .get_result(conn)
-                .map_err(|error| from_query(self.path(), error))?;
+                .map_err(|error| from_query(self.place(), error))?;
             if done.busy == 0 {
                 Ok(())
             } else {
                 Err(Error::unavailable(format!(
                     "{}: somebody reads the database; try again",
-                    self.path().display()
+                    self.place()
                 )))
             }
         })
@@ -237,11 +238,7 @@ impl Store {
     /// # Errors
     /// Those of the database, when it is too damaged to be checked.
     pub fn integrity(&self) -> Result<Vec<String>> {
-        self.read(|conn| {
-            let found: Vec<Problem> = diesel::sql_query("PRAGMA integrity_check(10)").load(conn)?;
-            let sentences = found.into_iter().map(|problem| problem.integrity_check);
-            Ok(sentences.filter(|sentence| sentence != "ok").collect())
-        })
+        self.read(dialect::integrity)
     }
 }
 

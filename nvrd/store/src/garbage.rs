@@ -111,7 +111,9 @@ impl Store {
                     tries: 0,
                     error: None,
                 };
-                diesel::replace_into(garbage::table)
+                // A file of that name may have been deleted before, and be on the list still.
+                diesel::delete(garbage::table.find((&row.storage, &row.path))).execute(conn)?;
+                diesel::insert_into(garbage::table)
                     .values(&row)
                     .execute(conn)?;
                 gaps::deleted(conn, self.new_id(), &row.camera, start_us, end_us)?;

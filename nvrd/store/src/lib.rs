@@ -6,7 +6,12 @@
 //! Times are microseconds since 1970-01-01 UTC, ranges include their start and exclude their end, ids are UUIDs.
 #![warn(missing_docs, unreachable_pub)]
 
+mod backend;
+mod place;
+mod connect;
+mod open;
 mod conn;
+mod dialect;
 mod failure;
 mod schema;
 mod migrate;
@@ -52,6 +57,7 @@ pub use health::Health;
 pub use keys::{KeyRow, KeyUse, MAX_KEYS, NewKey};
 pub use ledger::{Facts, Ledger, PRECEDENCE, Recorded, Share, Stretch, Tile, tile};
 pub use page::{MAX_LIMIT, Page, PageRequest};
+pub use place::{Place, Server};
 pub use runs::RunRow;
 pub use salvage::Salvaged;
 pub use segments::{CameraTotals, SegmentRow};
@@ -60,3 +66,7 @@ pub use storages::StorageRow;
 pub use tiers::{Ahead, Held};
 pub use timelapses::{NewTimelapse, TimelapseFilm, TimelapseRow, TimelapseState};
 pub use users::{Keep, MAX_USERS, NewUser, UserRow};
+
+#[cfg(test)]
+#[path = "../../../tests/support/postgres.rs"]
+mod postgres_for_tests;

@@ -5,75 +5,103 @@ use std::path::{Path, PathBuf};
 use diesel::migration::{Migration, MigrationSource};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
-use diesel::sqlite::Sqlite;
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use nvr_base::{Error, ErrorKind, Result};
 
+use crate::backend::Conn;
+#[cfg(feature = "postgres")]
+use crate::conn::finish;
+use crate::dialect;
 use crate::failure::{from_message, from_query};
+use crate::place::Place;
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
-
-type Step = Box<dyn Migration<Sqlite>>;
-
-diesel::table! {
-    sqlite_master (name) {
-        name -> Text,
-    }
-}
+/// Those for a file.
+const FOR_FILES: EmbeddedMigrations = embed_migrations!("../../migrations/sqlite");
+/// The same for a server, under the same names; a test compares what comes out.
+#[cfg(feature = "postgres")]
+const FOR_SERVERS: EmbeddedMigrations = embed_migrations!("../../migrations/postgres");
 
 diesel::table! {
-    /// Which migrations the file has; `diesel_migrations` makes and fills it.
+    /// Which migrations the database has; `diesel_migrations` makes and fills it.
     __diesel_schema_migrations (version) {
         version -> Text,
     }
 }
 
-/// Sees that the file is empty or ours and not newer than the program, without changing it.
+/// Sees that the database is empty or ours and not newer than the program, without changing it.
 ///
 /// # Errors
-/// [`FailedPrecondition`](nvr_base::ErrorKind::FailedPrecondition) for the file of a newer program or of another one.
-pub(crate) fn check(conn: &mut SqliteConnection, file: &Path) -> Result<()> {
-    refuse_newer(file, &steps(file)?, &applied(conn, file)?)
+/// [`FailedPrecondition`](nvr_base::ErrorKind::FailedPrecondition) for that of a newer program or of another one.
+pub(crate) fn check(conn: &mut Conn, place: &Place) -> Result<()> {
+    refuse_newer(place, &known(place)?, &applied(conn, place)?)
 }
 
-/// Whether the file lacks a migration.
-pub(crate) fn is_older(conn: &mut SqliteConnection, file: &Path) -> Result<bool> {
-    let applied = applied(conn, file)?;
-    Ok(steps(file)?
+/// Whether the database lacks a migration.
+pub(crate) fn is_older(conn: &mut Conn, place: &Place) -> Result<bool> {
+    let applied = applied(conn, place)?;
+    Ok(known(place)?
         .iter()
-        .any(|step| !applied.contains(&version_of(step))))
+        .any(|version| !applied.contains(version)))
 }
 
-/// Applies every migration that the file does not have yet.
-pub(crate) fn upgrade(conn: &mut SqliteConnection, file: &Path) -> Result<()> {
-    let known = steps(file)?;
-    let applied = applied(conn, file)?;
-    let pending: Vec<&Step> = known
-        .iter()
-        .filter(|step| !applied.contains(&version_of(step)))
-        .collect();
-    if pending.is_empty() {
+/// Applies every migration that the database does not have yet.
+pub(crate) fn upgrade(conn: &mut Conn, place: &Place) -> Result<()> {
+    if !is_older(conn, place)? {
         return Ok(());
     }
-    if let Some(newest) = applied.last() {
-        back_up(conn, file, newest)?;
+    let applied = applied(conn, place)?;
+    match conn {
+        Conn::Sqlite(conn) => {
+            if let Some(newest) = applied.last() {
+                back_up(conn, place, newest)?;
+            }
+            let steps = steps::<diesel::sqlite::Sqlite>(FOR_FILES, place)?;
+            run(conn, place, &pending(steps, &applied))
+        }
+        #[cfg(feature = "postgres")]
+        Conn::Pg(_) => on_server(conn, place),
     }
+}
+
+/// All or nothing, so that there is no need for a way back: a server undoes tables as well as rows.
+#[cfg(feature = "postgres")]
+fn on_server(conn: &mut Conn, place: &Place) -> Result<()> {
+    let steps = steps::<diesel::pg::Pg>(FOR_SERVERS, place)?;
+    dialect::begin_writing(conn).map_err(|error| from_query(place, error))?;
+    let (done, _) = finish(place, conn, |conn| {
+        // Another program may have been first.
+        let applied = applied(conn, place)?;
+        match conn {
+            Conn::Pg(conn) => Ok(run(conn, place, &pending(steps, &applied))?),
+            Conn::Sqlite(_) => Ok(()),
+        }
+    });
+    done
+}
+
+fn run<C>(conn: &mut C, place: &Place, pending: &[Step<C::Backend>]) -> Result<()>
+where
+    C: MigrationHarness<<C as Connection>::Backend> + Connection,
+{
     // Makes the ledger, which the first migration writes to.
     conn.applied_migrations()
-        .map_err(|error| failed(file, "schema", &error))?;
+        .map_err(|error| failed(place, "schema", &error))?;
     for step in pending {
+        let name = step.name().to_string();
         conn.run_migration(step.as_ref())
-            .map_err(|error| failed(file, &step.name().to_string(), &error))?;
+            .map_err(|error| failed(place, &name, &error))?;
+        #[cfg(feature = "postgres")]
+        if matches!(place, Place::Server(_)) {
+            conn.batch_execute(dialect::postgres::BYTEWISE)
+                .map_err(|error| failed(place, &name, &error))?;
+        }
     }
     Ok(())
 }
 
-/// The versions that the file has, oldest first; none in a new file.
-pub(crate) fn applied(conn: &mut SqliteConnection, file: &Path) -> Result<Vec<String>> {
-    let tables: Vec<String> = sqlite_master::table
-        .select(sqlite_master::name)
-        .load(conn)
-        .map_err(|error| from_query(file, error))?;
+/// The versions that the database has, oldest first; none in a new one.
+pub(crate) fn applied(conn: &mut Conn, place: &Place) -> Result<Vec<String>> {
+    let tables = dialect::tables(conn).map_err(|error| from_query(place, error))?;
     if tables.is_empty() {
         return Ok(Vec::new());
     }
@@ -81,48 +109,74 @@ pub(crate) fn applied(conn: &mut SqliteConnection, file: &Path) -> Result<Vec<St
         .iter()
         .any(|name| name == "__diesel_schema_migrations")
     {
+        let own = match place {
+            Place::File(_) => "a file",
+            Place::Server(_) => "a database",
+        };
         return Err(Error::precondition(format!(
-            "{}: the database belongs to another program; give the recorder a file of its own",
-            file.display()
+            "{place}: the database belongs to another program; give the recorder {own} of its own"
         )));
     }
     __diesel_schema_migrations::table
         .order(__diesel_schema_migrations::version)
         .select(__diesel_schema_migrations::version)
         .load(conn)
-        .map_err(|error| from_query(file, error))
+        .map_err(|error| from_query(place, error))
 }
 
-/// The migrations built into the program, oldest first.
-fn steps(file: &Path) -> Result<Vec<Step>> {
-    let mut steps: Vec<Step> = MIGRATIONS
+type Step<DB> = Box<dyn Migration<DB>>;
+
+/// The migrations built into the program for a database, oldest first.
+fn steps<DB: diesel::backend::Backend>(
+    source: EmbeddedMigrations,
+    place: &Place,
+) -> Result<Vec<Step<DB>>> {
+    let mut steps: Vec<Step<DB>> = source
         .migrations()
-        .map_err(|error| failed(file, "schema", &error))?;
+        .map_err(|error| failed(place, "schema", &error))?;
     steps.sort_by_key(version_of);
     Ok(steps)
 }
 
-fn version_of(step: &Step) -> String {
+fn pending<DB: diesel::backend::Backend>(
+    steps: Vec<Step<DB>>,
+    applied: &[String],
+) -> Vec<Step<DB>> {
+    let missing = |step: &Step<DB>| !applied.contains(&version_of(step));
+    steps.into_iter().filter(missing).collect()
+}
+
+/// The versions that the program knows, oldest first: the same for every database.
+fn known(place: &Place) -> Result<Vec<String>> {
+    let steps = steps::<diesel::sqlite::Sqlite>(FOR_FILES, place)?;
+    Ok(steps.iter().map(version_of).collect())
+}
+
+fn version_of<DB: diesel::backend::Backend>(step: &Step<DB>) -> String {
     step.name().version().to_string()
 }
 
-fn refuse_newer(file: &Path, known: &[Step], applied: &[String]) -> Result<()> {
-    let unknown = applied
-        .iter()
-        .rfind(|version| known.iter().all(|step| version_of(step) != **version));
+fn refuse_newer(place: &Place, known: &[String], applied: &[String]) -> Result<()> {
+    let unknown = applied.iter().rfind(|version| !known.contains(version));
     match unknown {
         None => Ok(()),
-        Some(version) => Err(Error::precondition(format!(
-            "{}: a newer program wrote the database (schema {version}, this one knows up to {}); \
-             install the newer program or restore the backup beside the file",
-            file.display(),
-            known.last().map_or_else(String::new, version_of)
-        ))),
+        Some(version) => {
+            let way_back = match place {
+                Place::File(_) => "restore the backup beside the file",
+                Place::Server(_) => "restore a backup of the server",
+            };
+            Err(Error::precondition(format!(
+                "{place}: a newer program wrote the database (schema {version}, this one knows up to {}); \
+                 install the newer program or {way_back}",
+                known.last().map_or("nothing", String::as_str)
+            )))
+        }
     }
 }
 
 /// Copies the database to `<file>.schema-<version>.backup`, all or nothing, in place of an older copy.
-fn back_up(conn: &mut SqliteConnection, file: &Path, version: &str) -> Result<()> {
+fn back_up(conn: &mut SqliteConnection, place: &Place, version: &str) -> Result<()> {
+    let file = place.need_file("its backups are the server's")?;
     let target = beside(file, &format!(".schema-{version}.backup"));
     let unfinished = beside(file, &format!(".schema-{version}.unfinished"));
     if unfinished.exists() {
@@ -136,7 +190,7 @@ fn back_up(conn: &mut SqliteConnection, file: &Path, version: &str) -> Result<()
     diesel::sql_query("VACUUM INTO ?")
         .bind::<Text, _>(name)
         .execute(conn)
-        .map_err(|error| from_query(&unfinished, error))?;
+        .map_err(|error| from_query(&Place::File(unfinished.clone()), error))?;
     sync(&unfinished)?;
     std::fs::rename(&unfinished, &target).map_err(|error| Error::io(&target, error))?;
     match target.parent() {
@@ -170,12 +224,11 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn failed(file: &Path, step: &str, error: &dyn std::fmt::Display) -> Error {
-    let cause = from_message(file, &error.to_string());
+fn failed(place: &Place, step: &str, error: &dyn std::fmt::Display) -> Error {
+    let cause = from_message(place, &error.to_string());
     if cause.kind() == ErrorKind::Internal {
         Error::internal(format!(
-            "{}: migration {step} failed and was undone ({error})",
-            file.display()
+            "{place}: migration {step} failed and was undone ({error})"
         ))
     } else {
         cause

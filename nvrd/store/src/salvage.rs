@@ -87,6 +87,8 @@ impl Store {
                 from.display()
             ))
         })?;
+        self.place()
+            .need_file("what was in a file cannot be copied there")?;
         self.alone(|conn| {
             // Read-only, so that a program that looks at it later finds what we found.
             let uri = format!("file:{}?mode=ro", escaped(name));
@@ -102,7 +104,7 @@ impl Store {
             }
             let salvaged = work(conn);
             conn.batch_execute("DETACH DATABASE old")
-                .map_err(|error| from_query(self.path(), error))?;
+                .map_err(|error| from_query(self.place(), error))?;
             Ok(salvaged)
         })
     }

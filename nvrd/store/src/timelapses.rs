@@ -1,10 +1,10 @@
 //! Time-lapses: stretches of a camera's time as short films, from the wish to the finished file and its end.
 
 use diesel::prelude::*;
-use diesel::sqlite::Sqlite;
 use nvr_base::principal::CameraAccess;
 use nvr_base::{Error, Principal, Result};
 
+use crate::backend::MultiBackend;
 use crate::conn::{Conn, Store};
 use crate::failure::Failure;
 use crate::page::{Page, PageRequest};
@@ -326,7 +326,7 @@ fn known(conn: &mut Conn, id: &str) -> Result<Record, Failure> {
     found.ok_or_else(|| unknown(id).into())
 }
 
-fn visible(principal: &Principal) -> timelapses::BoxedQuery<'_, Sqlite> {
+fn visible(principal: &Principal) -> timelapses::BoxedQuery<'_, MultiBackend> {
     let all = timelapses::table.into_boxed();
     match &principal.cameras {
         CameraAccess::All => all,

@@ -7,19 +7,20 @@ use diesel::dsl::{count_star, sql};
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
-use diesel::sqlite::Sqlite;
 use nvr_base::principal::CameraAccess;
 use nvr_base::{Error, Principal, Result};
 
 use super::counted::Counted;
 use super::record::Record;
 use super::{EventFilter, EventRow, EventState, places};
+use crate::backend::MultiBackend;
 use crate::conn::Conn;
+use crate::dialect::like_any_case;
 use crate::page::Page;
 use crate::schema::{event_zones, events};
 
 /// Events, with conditions that are known only when it is asked.
-pub(super) type Boxed<'a> = events::BoxedQuery<'a, Sqlite>;
+pub(super) type Boxed<'a> = events::BoxedQuery<'a, MultiBackend>;
 
 /// So many are walked over faster than their place is looked up.
 const SHALLOW: i64 = 200;
@@ -230,12 +231,10 @@ pub(super) fn filtered<'a>(
     if let Some(text) = &filter.search {
         let pattern = containing(text);
         query = query.filter(
-            events::camera
-                .like(pattern.clone())
-                .escape('\\')
-                .or(events::kind.like(pattern.clone()).escape('\\'))
-                .or(events::label.like(pattern.clone()).escape('\\'))
-                .or(events::identity.like(pattern).escape('\\')),
+            like_any_case(events::camera, pattern.clone())
+                .or(like_any_case(events::kind, pattern.clone()))
+                .or(like_any_case(events::label, pattern.clone()))
+                .or(like_any_case(events::identity, pattern)),
         );
     }
     query

@@ -1,9 +1,13 @@
 //! The store through its front door.
+//!
+//! `tests/store_postgres` is this folder by another name: the same tests, on a PostgreSQL server.
 #![allow(
     clippy::unwrap_used,
     reason = "a failed step fails the test, and the setting for tests does not reach helpers"
 )]
 
+#[path = "../../../../tests/support/postgres.rs"]
+mod postgres;
 mod support;
 
 mod cameras;

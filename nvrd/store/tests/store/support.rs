@@ -1,10 +1,17 @@
-//! A store in a folder of its own, and rows to put into it.
+//! A store of its own, in a folder or on a server, and rows to put into it.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use nvr_base::SimulatedClock;
-use nvr_store::{Change, EventChange, EventRow, EventState, NewCamera, SegmentRow, Store};
+use nvr_store::{
+    Change, EventChange, EventRow, EventState, NewCamera, Place, SegmentRow, Server, Store,
+};
+
+use crate::postgres::{self, Database};
+
+/// The same tests are two programs, which differ by their name alone: `store` uses SQLite, `store_postgres` a server.
+pub(crate) const ON_SERVER: bool = matches!(env!("CARGO_CRATE_NAME").as_bytes(), b"store_postgres");
 
 /// 2026-01-01 00:00 UTC.
 pub(crate) const NOW_US: i64 = 1_767_225_600_000_000;
@@ -12,11 +19,14 @@ pub(crate) const NOW_US: i64 = 1_767_225_600_000_000;
 /// One second.
 pub(crate) const SECOND_US: i64 = 1_000_000;
 
+/// PostgreSQL stores no text with a NUL; that it says so is looked at elsewhere.
+const NUL: &str = if ON_SERVER { "a\u{1}b" } else { "a\0b" };
+
 /// Texts that trip what takes data for syntax.
 pub(crate) const EVIL: [&str; 12] = [
     "'",
     "\"; DROP TABLE events; --",
-    "a\0b",
+    NUL,
     "%",
     "_",
     "\\",
@@ -28,41 +38,82 @@ pub(crate) const EVIL: [&str; 12] = [
     "',\"['",
 ];
 
-/// A store whose files go when it is dropped.
+/// A store whose database goes when it is dropped.
 pub(crate) struct TestStore {
     pub(crate) store: Store,
     pub(crate) clock: Arc<SimulatedClock>,
-    folder: tempfile::TempDir,
+    home: Home,
+}
+
+enum Home {
+    Folder(tempfile::TempDir),
+    Server {
+        database: Database,
+        /// What a kill left of it, for as long as somebody may look at that.
+        copies: std::sync::Mutex<Vec<Database>>,
+    },
 }
 
 impl TestStore {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(SimulatedClock::at(NOW_US));
-        let store = Store::open(&folder.path().join("nvrd.db"), clock.clone()).unwrap();
+        let database = match ON_SERVER {
+            true => Database::prepared(|url| drop(at(url, &clock))),
+            false => None,
+        };
+        if let Some(database) = database {
+            return Self {
+                store: at(&database.url(), &clock),
+                clock,
+                home: Home::Server {
+                    database,
+                    copies: std::sync::Mutex::default(),
+                },
+            };
+        }
+        if ON_SERVER {
+            postgres::skip("this runs on SQLite");
+        }
+        let folder = tempfile::tempdir().unwrap();
         Self {
-            store,
+            store: Store::open(&folder.path().join("nvrd.db"), clock.clone()).unwrap(),
             clock,
-            folder,
+            home: Home::Folder(folder),
         }
     }
 
-    /// The database as a start finds it after the program was killed now: the files as they are, nothing closed.
+    /// The database as a start finds it after the program was killed now: as it is, nothing closed.
     pub(crate) fn after_kill(&self) -> Store {
-        let folder = self.folder.path().join("killed");
-        std::fs::create_dir_all(&folder).unwrap();
-        let copy = |name: &str| {
-            let from = self.folder.path().join(name);
-            std::fs::copy(from, folder.join(name)).unwrap();
-        };
-        copy("nvrd.db");
-        copy("nvrd.db-wal");
-        self.open(&folder)
+        match &self.home {
+            Home::Folder(home) => {
+                let folder = home.path().join("killed");
+                std::fs::create_dir_all(&folder).unwrap();
+                let copy = |name: &str| {
+                    let from = home.path().join(name);
+                    std::fs::copy(from, folder.join(name)).unwrap();
+                };
+                copy("nvrd.db");
+                copy("nvrd.db-wal");
+                self.open(&folder)
+            }
+            Home::Server { database, copies } => {
+                let copy = database.copy();
+                let store = at(&copy.url(), &self.clock);
+                copies.lock().unwrap().push(copy);
+                store
+            }
+        }
     }
 
     fn open(&self, folder: &Path) -> Store {
         Store::open(&folder.join("nvrd.db"), self.clock.clone()).unwrap()
     }
+}
+
+/// The store in a database of a server.
+pub(crate) fn at(url: &str, clock: &Arc<SimulatedClock>) -> Store {
+    let place = Place::Server(Server::new(url, None).unwrap());
+    Store::open_at(&place, clock.clone()).unwrap()
 }
 
 pub(crate) fn camera(name: &str) -> NewCamera {

@@ -1,0 +1,2 @@
+DROP TABLE event_zones;
+DROP TABLE events;

@@ -1,0 +1,2 @@
+DROP TABLE segment_bounds;
+DROP TABLE segments;

@@ -1,0 +1,2 @@
+DROP INDEX gaps_by_end;
+DROP TABLE runs;

@@ -1,0 +1,2 @@
+DROP TABLE clock_doubt;
+DROP TABLE garbage;

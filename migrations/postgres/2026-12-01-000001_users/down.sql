@@ -1,0 +1,4 @@
+DROP TABLE identity;
+DROP TABLE sessions;
+DROP TABLE user_cameras;
+DROP TABLE users;

@@ -1,0 +1,2 @@
+DROP TABLE protect_cameras;
+DROP TABLE protect_controllers;
