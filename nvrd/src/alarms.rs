@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use nvr_base::{Clock, Result};
-use nvr_contract::event::{self, Event, Kind};
+use nvr_contract::event::Kind;
 use nvr_store::{Change, EventChange, EventRow, EventState, Store};
 use tokio::sync::broadcast;
 
-use crate::ingest::CommittedEvent;
+use crate::hub::CommittedEvent;
 
 /// Stands where other events name their camera; no camera can be called so.
 pub const DAEMON: &str = "@nvrd";
@@ -104,10 +104,7 @@ impl Alarms {
         match self.apply(change, event) {
             Ok(Some(committed)) => {
                 // Fails only when nobody listens.
-                drop(self.committed.send(CommittedEvent {
-                    camera: DAEMON.to_owned(),
-                    event: published(&committed),
-                }));
+                drop(self.committed.send(CommittedEvent::of(committed)));
             }
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "an alarm could not be stored"),
@@ -116,33 +113,6 @@ impl Alarms {
 
     fn apply(&self, change: Change, event: EventRow) -> Result<Option<EventChange>> {
         self.store.apply_event(&EventChange { change, event })
-    }
-}
-
-fn published(committed: &EventChange) -> Event {
-    let row = &committed.event;
-    Event {
-        change: match committed.change {
-            Change::Opened => event::Change::Opened,
-            Change::Updated => event::Change::Updated,
-            Change::Closed => event::Change::Closed,
-        },
-        id: row.id.clone(),
-        kind: Kind::System,
-        label: row.label.clone(),
-        start_ns: row.start_ns,
-        end_ns: row.end_ns,
-        start_unix_us: Some(row.start_us),
-        end_unix_us: row.end_us,
-        score: None,
-        bbox: None,
-        zones: Vec::new(),
-        track_id: None,
-        identity: row.identity.clone(),
-        similarity: None,
-        frames: 0,
-        model: None,
-        pipeline: None,
     }
 }
 

@@ -21,7 +21,8 @@ use crate::cameras::{Cameras, Parts, SpecContext, input_of_config, spec_of_input
 use crate::config::{Config, ExportConfig};
 use crate::evidence::Evidence;
 use crate::exports::{self, Exports};
-use crate::ingest::{self, CommittedEvent, Ingest};
+use crate::hub::{CommittedEvent, Hub, Notifier};
+use crate::ingest::{self, Ingest};
 use crate::live::Live;
 use crate::personality::ai_adapter;
 use crate::pulse::{Pulse, Pulses, systemd};
@@ -30,9 +31,6 @@ use crate::settings::{self, Settings};
 use crate::storage::{Storage, Watch};
 use crate::vault::Vault;
 use crate::{net, plugins, recovery};
-
-/// Committed events that a slow listener may be behind before it loses the oldest.
-const EVENT_BACKLOG: usize = 1024;
 
 /// How long the supervisor may be held.
 const SUPERVISOR_PULSE: Duration = Duration::from_secs(20);
@@ -61,7 +59,7 @@ pub struct App {
     pulses: Pulses,
     live: Arc<Live>,
     clock: Arc<dyn Clock>,
-    events: broadcast::Sender<CommittedEvent>,
+    hub: Arc<Hub>,
 }
 
 impl App {
@@ -76,7 +74,7 @@ impl App {
 
         // What earlier runs left: rows and files agree before anything new is written.
         let (stopping, live) = (Shutdown::new(), Arc::new(Live::default()));
-        let kept = Kept::open(&config, &clock)?;
+        let kept = Kept::open(&config, &clock, &stopping)?;
         let pulses = Pulses::new(Arc::clone(&clock));
         let writer = kept.writer(&clock, &stopping, &live).with_pulses(&pulses);
         // Listeners before cameras: a port in use must not cost a started recording.
@@ -95,6 +93,7 @@ impl App {
         let (notices, inbox) = sync_channel(ingest::QUEUE);
         let supervisor = Supervisor::new(Arc::clone(&clock), notices, taps.clone());
         let ingest = keeper("ingest", &stopping, move |_| writer.run(&inbox))?;
+        let told = kept.tell(&config, &clock, &stopping)?;
 
         // Commands go back by one door.
         let cameras = Cameras::new(Parts {
@@ -123,7 +122,8 @@ impl App {
         let api = tokio::spawn(net::serve(listener, service, options, stopping.clone()));
         let starting = Arc::clone(&cameras);
         run_blocking(move || starting.start()).await??;
-        let keepers = kept.keepers(&cameras, &clock, &pulses, &stopping)?;
+        let mut keepers = kept.keepers(&cameras, &clock, &pulses, &stopping)?;
+        keepers.push(told);
         Ok(Self {
             cameras,
             settings,
@@ -138,7 +138,7 @@ impl App {
             pulses,
             live,
             clock,
-            events: kept.events,
+            hub: kept.hub,
         })
     }
 
@@ -187,7 +187,7 @@ impl App {
 
     /// Events from now on, once they are committed.
     pub fn events(&self) -> broadcast::Receiver<CommittedEvent> {
-        self.events.subscribe()
+        self.hub.committed().subscribe()
     }
 
     /// Stops in order: no new requests, then the cameras (files and events are closed), then the last commit.
@@ -243,7 +243,7 @@ struct Kept {
     run: RunRow,
     evidence: Arc<Evidence>,
     vault: Arc<Vault>,
-    events: broadcast::Sender<CommittedEvent>,
+    hub: Arc<Hub>,
     alarms: Arc<Alarms>,
     retention: Arc<Retention>,
 }
@@ -255,9 +255,10 @@ impl Kept {
             self.store.clone(),
             Arc::clone(&self.storage),
             Arc::clone(clock),
-            self.events.clone(),
+            self.hub.committed().clone(),
             stopping.clone(),
         )
+        .with_hub(Arc::clone(&self.hub))
         .with_evidence(Arc::clone(&self.evidence))
         .with_live(Arc::clone(live))
         .with_run(self.run.id.clone())
@@ -303,7 +304,8 @@ impl Kept {
             exports.clone(),
             Arc::clone(clock),
         );
-        context.with_evidence(Arc::clone(&self.evidence))
+        let context = context.with_evidence(Arc::clone(&self.evidence));
+        context.with_hub(Arc::clone(&self.hub))
     }
 
     /// The threads that look after storages and supervisor.
@@ -337,7 +339,21 @@ impl Kept {
         ])
     }
 
-    fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self> {
+    /// Tells whoever listens of events from now on, and makes notifications of them.
+    fn tell(
+        &self,
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        stopping: &Shutdown,
+    ) -> Result<JoinHandle<()>> {
+        let (store, hub, clock) = (self.store.clone(), &self.hub, Arc::clone(clock));
+        let config = config.notifications.clone();
+        let (notifier, bell) = Notifier::new(store, Arc::clone(hub), clock, config);
+        tokio::spawn(api::follow(Arc::clone(hub), bell));
+        keeper("notify", stopping, move |_| notifier.run())
+    }
+
+    fn open(config: &Config, clock: &Arc<dyn Clock>, stopping: &Shutdown) -> Result<Self> {
         let storage = Arc::new(Storage::open_all(&config.storage)?);
         let store = crate::storage::database::open(&config.storage, clock)?;
         let run = store.begin_run(clock.unix_us())?;
@@ -345,8 +361,9 @@ impl Kept {
         store.close_interrupted_events(clock.unix_us())?;
         let evidence = Arc::new(Evidence::open(&storage.evidence(), Arc::clone(clock))?);
         let vault = Arc::new(Vault::open_in(&storage.keys())?);
-        let (events, _) = broadcast::channel(EVENT_BACKLOG);
-        let alarms = Alarms::new(store.clone(), Arc::clone(clock), events.clone());
+        let places = config.live.listeners as usize;
+        let hub = Arc::new(Hub::new(Arc::clone(clock), places, stopping.clone()));
+        let alarms = Alarms::new(store.clone(), Arc::clone(clock), hub.committed().clone());
         let alarms = Arc::new(alarms);
         let retention = Arc::new(Retention::new(retention::Parts {
             storage: Arc::clone(&storage),
@@ -366,7 +383,7 @@ impl Kept {
             run,
             evidence,
             vault,
-            events,
+            hub,
             alarms,
             retention,
         })

@@ -17,6 +17,7 @@ pub mod outbound;
 pub mod cameras;
 pub mod live;
 pub mod pulse;
+pub mod hub;
 pub mod ingest;
 pub mod alarms;
 pub mod retention;

@@ -34,7 +34,6 @@ impl Caller {
     }
 
     /// Where the request comes from; unknown in tests that have no connection.
-    #[expect(dead_code, reason = "the log-in limits will count by it")]
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
         self.peer
     }
@@ -49,6 +48,20 @@ impl Caller {
     ) -> ApiResult<T> {
         let this = self.clone();
         self.context.block(lane, move || work(&this)).await
+    }
+
+    /// The same, for whoever sent these headers: a ticket stands for those of an earlier request, and who has listened
+    /// for a while may be somebody less by now.
+    ///
+    /// # Errors
+    /// When they may neither see events nor cameras.
+    pub(super) async fn again(&self, headers: &HeaderMap) -> ApiResult<Self> {
+        let ask = |need| admit(&self.context, need, &Method::GET, headers, self.peer, None);
+        let admitted = match ask(Need::SeeEvents).await {
+            Err(error) if error.status() == StatusCode::FORBIDDEN => ask(Need::SeeCameras).await,
+            other => other,
+        };
+        admitted.map(|admitted| admitted.caller)
     }
 
     /// For a camera that a body or a parameter names.

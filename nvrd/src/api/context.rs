@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nvr_base::{Clock, Result};
+use nvr_base::{Clock, Result, Shutdown};
 use nvr_store::Store;
 use tokio::sync::Semaphore;
 
@@ -13,6 +13,7 @@ use crate::auth::Auth;
 use crate::cameras::Cameras;
 use crate::evidence::Evidence;
 use crate::exports::Exports;
+use crate::hub::{self, Hub};
 use crate::live::Live;
 use crate::net::tls::Tls;
 use crate::pulse::Pulses;
@@ -54,6 +55,7 @@ pub struct ApiContext {
     pub(super) live: Arc<Live>,
     /// The certificate of the listener; none where it does not encrypt.
     pub(super) tls: Option<Arc<Tls>>,
+    pub(super) hub: Arc<Hub>,
     /// Monotonic time of the start.
     pub(crate) started: Duration,
     pub(crate) version: &'static str,
@@ -63,6 +65,7 @@ pub struct ApiContext {
     snapshots: Arc<Semaphore>,
     pictures: Arc<Semaphore>,
     tests: Arc<Semaphore>,
+    writes: Arc<Semaphore>,
     plans: Arc<Semaphore>,
     pub(super) checks: Arc<Semaphore>,
 }
@@ -84,6 +87,8 @@ pub(crate) enum Lane {
     Snapshot,
     /// Decoding pictures of recordings.
     Still,
+    /// Adding events, which nothing else changes meanwhile.
+    Write,
     /// Planning what a policy would delete, which may look at every segment: one at a time.
     Plan,
     /// Connecting to a camera.
@@ -108,6 +113,7 @@ impl ApiContext {
             Arc::clone(&storage),
             Arc::clone(&clock),
         );
+        let hub = Hub::new(Arc::clone(&clock), hub::LISTENERS, Shutdown::new());
         Self {
             auth: Arc::new(Auth::open()),
             vault: Arc::clone(cameras.vault()),
@@ -125,6 +131,7 @@ impl ApiContext {
             clock,
             live: Arc::default(),
             tls: None,
+            hub: Arc::new(hub),
             version: env!("CARGO_PKG_VERSION"),
             last_check: Arc::default(),
             reads: Arc::new(Semaphore::new(8)),
@@ -132,6 +139,7 @@ impl ApiContext {
             snapshots: Arc::new(Semaphore::new(2)),
             pictures: Arc::new(Semaphore::new(2)),
             tests: Arc::new(Semaphore::new(2)),
+            writes: Arc::new(Semaphore::new(4)),
             plans: Arc::new(Semaphore::new(1)),
             checks: Arc::new(Semaphore::new(1)),
         }
@@ -181,6 +189,13 @@ impl ApiContext {
         self
     }
 
+    /// The same context, whose clients listen to this hub.
+    #[must_use]
+    pub fn with_hub(mut self, hub: Arc<Hub>) -> Self {
+        self.hub = hub;
+        self
+    }
+
     /// Runs blocking work in a lane, off the threads that serve requests.
     pub(super) async fn block<T: Send + 'static>(
         &self,
@@ -192,6 +207,7 @@ impl ApiContext {
             Lane::Change => (&self.changes, "changes"),
             Lane::Snapshot => (&self.snapshots, "snapshots"),
             Lane::Still => (&self.pictures, "pictures of recordings"),
+            Lane::Write => (&self.writes, "new events"),
             Lane::Plan => (&self.plans, "plans"),
             Lane::Test => (&self.tests, "tests of cameras"),
         };

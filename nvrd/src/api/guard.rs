@@ -41,6 +41,23 @@ pub(super) fn check(
     }
 }
 
+/// Refuses what a page of another origin asks for, though it would change nothing: a socket is read by whoever
+/// opened it.
+pub(super) fn own_page(
+    host: Option<&Authority>,
+    origin: Option<&HeaderValue>,
+    tls: bool,
+) -> ApiResult<()> {
+    let Some(origin) = origin else { return Ok(()) };
+    let same = |origin| is_same(origin, host, tls);
+    match origin.to_str().is_ok_and(same) {
+        true => Ok(()),
+        false => Err(forbidden(format!(
+            "Origin: a page of {origin:?} may not listen here"
+        ))),
+    }
+}
+
 fn forbidden(detail: String) -> ApiError {
     ApiError::new(StatusCode::FORBIDDEN, detail)
 }

@@ -19,6 +19,12 @@ mod cameras;
 mod snapshot;
 mod trigger;
 mod events;
+mod posted;
+mod feed;
+mod seat;
+mod socket;
+mod stream;
+mod notifications;
 mod recordings;
 mod evidence;
 mod keeping;
@@ -45,6 +51,7 @@ use warp::reply::Response;
 use crate::auth::Need;
 
 pub use context::ApiContext;
+pub use feed::follow;
 
 /// Every route of the API, ready to be served or asked in a test; every request gets an answer.
 pub fn routes(
@@ -92,6 +99,8 @@ fn table(context: Arc<ApiContext>) -> route::Table {
         .on(Method::GET, "/api/v1/events/stats", Need::SeeEvents, events::report::stats)
         .alias(Method::GET, "/api/v1/events/stats/aggregate", Need::SeeEvents, events::report::stats)
         .on(Method::GET, "/api/v1/events/export", Need::SeeEvents, events::report::export)
+        .on(Method::POST, "/api/v1/events", Need::Operate, posted::create)
+        .on(Method::POST, "/api/v1/events/ws-ticket", Need::SeeEvents, socket::ticket)
         .on(Method::GET, "/api/v1/events/{id}", Need::SeeEvents, events::get)
         .on(Method::DELETE, "/api/v1/events/{id}", Need::Operate, events::delete)
         .on(Method::GET, "/api/v1/events/{id}/thumbnail", Need::SeeEvents, events::thumbnail)
@@ -122,6 +131,14 @@ fn table(context: Arc<ApiContext>) -> route::Table {
         .on(Method::GET, "/api/v1/timelapses/{id}", Need::SeeEvents, timelapses::get)
         .on(Method::DELETE, "/api/v1/timelapses/{id}", Need::Operate, timelapses::delete)
         .on(Method::GET, "/api/v1/timelapses/{id}/file.mp4", Need::SeeEvents, timelapses::file)
+        .on(Method::GET, "/ws", Need::Public, socket::open)
+        .alias(Method::GET, "/api/v1/ws", Need::Public, socket::open)
+        .on(Method::GET, "/api/v1/stream", Need::Public, stream::open)
+        .on(Method::GET, "/api/v1/notifications", Need::SeeEvents, notifications::list)
+        .on(Method::DELETE, "/api/v1/notifications", Need::SeeEvents, notifications::delete_all)
+        .on(Method::PATCH, "/api/v1/notifications/mark-all-read", Need::SeeEvents, notifications::read_all)
+        .on(Method::PATCH, "/api/v1/notifications/{id}/read", Need::SeeEvents, notifications::read)
+        .on(Method::DELETE, "/api/v1/notifications/{id}", Need::SeeEvents, notifications::delete)
         .on(Method::GET, "/openapi.json", Need::Public, openapi::document)
         .on(Method::GET, "/docs", Need::Public, openapi::docs)
         .on(Method::GET, "/redoc", Need::Public, reference::page)

@@ -11,8 +11,8 @@ use super::access::Caller;
 use super::error::{ApiError, ApiResult, ErrorBody};
 use super::reply::{Content, Redirect};
 use super::{
-    cameras, coverage, events, evidence, exports, health, keeping, recordings, reference, snapshot,
-    ssl, stills, storage, timelapses, trigger,
+    cameras, coverage, events, evidence, exports, health, keeping, notifications, posted,
+    recordings, reference, snapshot, socket, ssl, stills, storage, stream, timelapses, trigger,
 };
 
 /// The document; a test compares its paths with the table of routes.
@@ -48,6 +48,8 @@ use super::{
         events::latest,
         events::report::stats,
         events::report::export,
+        posted::create,
+        socket::ticket,
         events::get,
         events::delete,
         events::thumbnail,
@@ -77,6 +79,13 @@ use super::{
         timelapses::get,
         timelapses::delete,
         timelapses::file,
+        socket::open,
+        stream::open,
+        notifications::list,
+        notifications::delete_all,
+        notifications::read_all,
+        notifications::read,
+        notifications::delete,
         document,
         reference::page,
         docs,
@@ -88,6 +97,7 @@ use super::{
         (name = "system", description = "Whether all is well."),
         (name = "cameras", description = "What is recorded, and how."),
         (name = "events", description = "What was seen."),
+        (name = "live", description = "What happens, as it happens."),
         (name = "storage", description = "Where recordings are kept, and for how long."),
         (name = "recordings", description = "What is on disk."),
         (name = "exports", description = "Ranges of time as one file each."),
@@ -115,6 +125,7 @@ const REQUESTS: &[&str] = &[
     "ExportChange",
     "LogChange",
     "ReloadRequest",
+    "EventCreate",
 ];
 
 /// Marks every field of an answer as present: what is not known is `null`.

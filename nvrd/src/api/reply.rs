@@ -70,6 +70,12 @@ pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     response
 }
 
+impl IntoReply for Response {
+    fn into_reply(self) -> Response {
+        self
+    }
+}
+
 impl<T: Serialize> IntoReply for Json<T> {
     fn into_reply(self) -> Response {
         json(StatusCode::OK, &self.0)

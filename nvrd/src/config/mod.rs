@@ -8,6 +8,7 @@ mod export;
 mod listen;
 mod outbound;
 mod personality;
+mod live;
 mod nearest;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use serde::Deserialize;
 pub use camera::CameraConfig;
 pub use export::ExportConfig;
 pub use listen::{ApiConfig, RtspConfig, TlsConfig};
+pub use live::{LiveConfig, NotificationsConfig};
 pub use outbound::{Net, OutboundConfig};
 pub use personality::{AiAdapterConfig, CloudConfig, PersonalityConfig};
 pub use retention::{RetentionConfig, WhenFullConfig};
@@ -54,6 +56,12 @@ pub struct Config {
     /// Listeners that speak the language of other programs.
     #[serde(default)]
     pub personality: PersonalityConfig,
+    /// Who may listen to what happens.
+    #[serde(default)]
+    pub live: LiveConfig,
+    /// What people are told of.
+    #[serde(default)]
+    pub notifications: NotificationsConfig,
     /// The log.
     #[serde(default)]
     pub log: LogConfig,
@@ -229,6 +237,8 @@ impl Config {
         }
         problems.extend(self.storage.problems());
         problems.extend(self.export.problems());
+        problems.extend(self.live.problems());
+        problems.extend(self.notifications.problems());
         for (index, camera) in self.cameras.iter().enumerate() {
             if let Err(error) = camera.name.parse::<nvr_base::Slug>() {
                 problems.push(format!("camera[{index}].name: {error}"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nvr_store::{Change, StoreChange};
 
-use super::CommittedEvent;
+use crate::hub::CommittedEvent;
 use crate::live::Live;
 
 /// Changes that may wait; with eight cameras that is more than an hour of a database that takes nothing.

@@ -14,12 +14,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use nvr_base::{Clock, Shutdown};
-use nvr_contract::event::Event;
 use nvr_media::Notice;
 use nvr_store::Store;
 use tokio::sync::broadcast;
 
 use crate::evidence::Evidence;
+use crate::hub::{CommittedEvent, Hub};
 use crate::live::Live;
 use crate::pulse::{Pulse, Pulses};
 use crate::storage::Storage;
@@ -36,15 +36,6 @@ const LISTENER_PULSE: Duration = Duration::from_secs(15);
 /// A commit may take this long on a disk that is about to fail.
 const WRITER_PULSE: Duration = Duration::from_secs(60);
 
-/// A committed event, for clients and actions.
-#[derive(Debug, Clone)]
-pub struct CommittedEvent {
-    /// The camera.
-    pub camera: String,
-    /// The event as `eventsink` said it.
-    pub event: Event,
-}
-
 /// Writes notices until every sender has gone.
 #[expect(missing_debug_implementations, reason = "lives on its own threads")]
 pub struct Ingest {
@@ -55,6 +46,7 @@ pub struct Ingest {
     stopping: Shutdown,
     evidence: Option<Arc<Evidence>>,
     live: Arc<Live>,
+    hub: Option<Arc<Hub>>,
     run: Option<String>,
     capacity: usize,
     pulses: Option<(Pulse, Pulse)>,
@@ -66,6 +58,7 @@ struct Listener {
     storage: Arc<Storage>,
     clock: Arc<dyn Clock>,
     live: Arc<Live>,
+    hub: Option<Arc<Hub>>,
     backlog: Arc<Backlog>,
     /// Failures of cameras that are open events.
     told: BTreeMap<String, Told>,
@@ -90,6 +83,7 @@ impl Ingest {
             stopping,
             evidence: None,
             live: Arc::default(),
+            hub: None,
             run: None,
             capacity: backlog::CAPACITY,
             pulses: None,
@@ -107,6 +101,13 @@ impl Ingest {
     #[must_use]
     pub fn with_live(mut self, live: Arc<Live>) -> Self {
         self.live = live;
+        self
+    }
+
+    /// The same ingest, which tells whoever listens when the state of a camera changes.
+    #[must_use]
+    pub fn with_hub(mut self, hub: Arc<Hub>) -> Self {
+        self.hub = Some(hub);
         self
     }
 
@@ -141,6 +142,7 @@ impl Ingest {
             storage: Arc::clone(&self.storage),
             clock: Arc::clone(&self.clock),
             live: Arc::clone(&self.live),
+            hub: self.hub,
             backlog: Arc::clone(&backlog),
             told: BTreeMap::new(),
             pulse: hearing,

@@ -10,8 +10,9 @@ use nvr_store::{
     Change, EventChange, EventRow, EventState, GapChange, GapStep, SegmentRow, StoreChange,
 };
 
+use super::Listener;
 use super::backlog::Waiting;
-use super::{CommittedEvent, Listener};
+use crate::hub::CommittedEvent;
 
 /// The wall clock went on so much more than the pictures did: it was set forward, microseconds.
 const STEP_US: i64 = 500_000;
@@ -46,10 +47,11 @@ impl Listener {
     pub(super) fn event(&self, camera: &str, event: Event) {
         let change = change_of_event(camera, &event, self.clock.unix_us());
         self.backlog.push(Waiting {
-            change: StoreChange::Event(change),
+            change: StoreChange::Event(change.clone()),
             event: Some(CommittedEvent {
                 camera: camera.to_owned(),
                 event,
+                committed: change,
             }),
             location: None,
         });
@@ -194,6 +196,9 @@ impl Listener {
         let (now, now_us) = (self.clock.monotonic(), self.clock.unix_us());
         self.live
             .with(camera, now, |live| live.state(state, now, now_us));
+        if let Some(hub) = &self.hub {
+            hub.camera_changed(camera, status);
+        }
         if state == CameraState::Starting {
             // A person wants it again, or the daemon started: what stands in the way now has another name.
             self.gap_ends(camera, GapReason::Paused, status.since_unix_us);

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 
 use nvr_base::{Principal, RealClock, SimulatedClock};
-use nvr_contract::event;
+use nvr_contract::event::{self, Event};
 use nvr_contract::segment::{FragmentWritten, Gap, GapReason, SegmentClosed, SegmentOpened};
 use nvr_media::{CameraState, CameraStatus, What};
 use nvr_store::{EventFilter, EventState, PRECEDENCE, PageRequest, Stretch};
@@ -183,6 +183,7 @@ impl World {
             storage: Arc::clone(&self.storage),
             clock: Arc::clone(&self.clock),
             live: Arc::clone(&self.live),
+            hub: None,
             backlog: Arc::clone(backlog),
             told: BTreeMap::new(),
             pulse: None,

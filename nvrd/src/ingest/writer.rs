@@ -9,9 +9,9 @@ use nvr_base::{Clock, ErrorKind, Result, Shutdown};
 use nvr_store::{SegmentRow, Store, StoreChange};
 use tokio::sync::broadcast;
 
-use super::CommittedEvent;
 use super::backlog::{Backlog, LeftOut, Waiting, Work};
 use crate::evidence::Evidence;
+use crate::hub::CommittedEvent;
 use crate::live::Live;
 use crate::pulse::Pulse;
 use crate::recovery;
@@ -97,7 +97,8 @@ impl Writer {
                     told.event.id == step.event.id && matches!(&item.change, StoreChange::Event(asked) if asked.change == step.change)
                 })
             });
-            if let Some(event) = event {
+            if let Some(mut event) = event {
+                event.committed = step.clone();
                 // Fails only when nobody listens.
                 drop(self.committed.send(event));
             }

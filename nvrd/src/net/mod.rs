@@ -20,6 +20,13 @@ pub use bind::bind;
 pub use limits::Limits;
 pub use serve::{Options, serve};
 
+/// In the extensions of an answer: its connection only listens from now on, and whoever answered bounds how many do.
+///
+/// It does not count among the connections of the listener or of an address while the answer goes on, or, where it
+/// became something else than HTTP, as long as it lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Apart;
+
 /// The other side of a connection; the listener adds it to every request, and a [`nvr_base::Shutdown`] beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {

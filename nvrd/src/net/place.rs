@@ -56,6 +56,8 @@ struct State {
     /// Whether the client is slow to take what it is sent.
     blocked: bool,
     next: u64,
+    /// The request whose answer tells a listener what happens: somebody else bounds how many there are of those.
+    apart: Option<u64>,
     /// Requests that are being answered, and since when the last piece of an answer waits to be taken.
     requests: BTreeMap<u64, Option<Instant>>,
 }
@@ -94,7 +96,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no holder of this lock panics")
 }
 
+impl Seat {
+    /// Whether it is one of the connections that the limits are for.
+    fn counts(&self) -> bool {
+        lock(&self.state).apart.is_none()
+    }
+}
+
 impl Held {
+    /// How many connections the limits are for.
+    fn counted(&self) -> usize {
+        self.seats.values().filter(|seat| seat.counts()).count()
+    }
+
     /// The connection that has waited longest for its client, among those of an origin or among all.
     fn longest_waiting(&self, origin: Option<IpAddr>) -> Option<u64> {
         self.seats
@@ -164,8 +178,7 @@ impl Places {
             freed.as_mut().enable();
             {
                 let held = lock(&self.held);
-                if held.seats.len() < self.limits.connections
-                    || held.longest_waiting(None).is_some()
+                if held.counted() < self.limits.connections || held.longest_waiting(None).is_some()
                 {
                     return;
                 }
@@ -181,12 +194,12 @@ impl Places {
         let same = held
             .seats
             .values()
-            .filter(|seat| seat.origin == origin)
+            .filter(|seat| seat.origin == origin && seat.counts())
             .count();
         if same >= self.limits.per_address {
             let longest = held.longest_waiting(Some(origin)).ok_or(TooMany)?;
             held.evict(longest);
-        } else if held.seats.len() >= self.limits.connections {
+        } else if held.counted() >= self.limits.connections {
             let longest = held.longest_waiting(None).ok_or(TooMany)?;
             held.evict(longest);
         }
@@ -199,6 +212,7 @@ impl Places {
                 heard: None,
                 blocked: false,
                 next: 0,
+                apart: None,
                 requests: BTreeMap::new(),
             }),
             cut: Shutdown::new(),
@@ -309,6 +323,12 @@ impl Ticket {
         }
     }
 
+    /// The answer goes on for as long as the client listens.
+    pub(super) fn apart(&self) {
+        lock(&self.place.seat.state).apart = Some(self.id);
+        self.place.places.freed.notify_waiters();
+    }
+
     /// The connection that the request came over.
     pub(super) fn place(&self) -> &Place {
         &self.place
@@ -319,6 +339,9 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let mut state = lock(&self.place.seat.state);
         state.requests.remove(&self.id);
+        if state.apart == Some(self.id) && state.phase != Phase::Upgraded {
+            state.apart = None;
+        }
         if state.requests.is_empty() {
             state.since = Instant::now();
             state.heard = None;
@@ -367,6 +390,38 @@ mod tests {
         places.room().await;
         let _last = places.admit(at("10.0.0.4:1")).unwrap();
         assert_eq!(places.count(), 4);
+    }
+
+    #[tokio::test]
+    async fn those_who_only_listen_do_not_count() {
+        let places = Places::new(limits());
+        let listens = |upgraded: bool| {
+            let place = Arc::new(places.admit(at("10.0.0.1:1")).unwrap());
+            let ticket = place.begin();
+            if upgraded {
+                place.upgraded();
+            }
+            ticket.apart();
+            (place, ticket)
+        };
+        let streams: Vec<_> = (0..10).map(|_| listens(false)).collect();
+        let sockets: Vec<_> = (0..10).map(|_| listens(true).0).collect();
+        assert_eq!(places.count(), 20);
+        places.room().await;
+        let works = || {
+            let place = Arc::new(places.admit(at("10.0.0.1:1")).unwrap());
+            let ticket = place.begin();
+            (place, ticket)
+        };
+        let _first = works();
+        let _second = works();
+        assert!(places.admit(at("10.0.0.1:1")).is_err());
+        // A stream that is over is a connection like any other, and the first that has to go.
+        let (place, ticket) = streams.into_iter().next().unwrap();
+        drop(ticket);
+        let _third = places.admit(at("10.0.0.1:1")).unwrap();
+        assert!(place.cut().is_triggered());
+        assert!(sockets.iter().all(|place| !place.cut().is_triggered()));
     }
 
     #[test]

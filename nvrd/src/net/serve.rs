@@ -26,7 +26,7 @@ use super::guarded::Guarded;
 use super::limits::Limits;
 use super::place::{Place, Places};
 use super::tls::Tls;
-use super::{Peer, refuse};
+use super::{Apart, Peer, refuse};
 use crate::pulse::Pulse;
 
 /// Bytes of a header, and of what is read ahead.
@@ -260,6 +260,9 @@ where
             let ticket = ticket.expect("a request comes over a socket, which has its place");
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 ticket.place().upgraded();
+            }
+            if response.extensions().get::<Apart>().is_some() {
+                ticket.apart();
             }
             Ok::<_, Infallible>(response.map(|body| Counted::new(body, ticket)))
         }

@@ -66,9 +66,6 @@ impl Store {
         event_id: &str,
         answer: &NewDescription,
     ) -> Result<EventDescription> {
-        if !answer.cost.is_finite() {
-            return Err(Error::invalid("cost is not a number"));
-        }
         let created_us = self.now_us();
         self.write(|conn| {
             let known: i64 = events::table.find(event_id).count().get_result(conn)?;
@@ -76,30 +73,7 @@ impl Store {
                 let unknown = format!("no event has the id {event_id:?}");
                 return Err(Error::not_found(unknown).into());
             }
-            let before = find(conn, &[event_id])?.pop();
-            let record = Record {
-                event_id: event_id.to_owned(),
-                description: answer.description.clone(),
-                provider: answer.provider.clone(),
-                model: answer.model.clone(),
-                confidence: answer.confidence.map(i64::from),
-                objects_json: serde_json::to_string(&answer.objects)
-                    .expect("a list of texts always serialises"),
-                tokens: answer.tokens.cast_signed(),
-                cost: answer.cost,
-                response_time_ms: answer.response_time_ms.cast_signed(),
-                created_us,
-                count: before.map_or(1, |before| before.count.saturating_add(1)),
-            };
-            let changed = diesel::update(event_descriptions::table.find(event_id))
-                .set(&record)
-                .execute(conn)?;
-            if changed == 0 {
-                diesel::insert_into(event_descriptions::table)
-                    .values(&record)
-                    .execute(conn)?;
-            }
-            record.into_row()
+            put(conn, event_id, answer, created_us)
         })
     }
 
@@ -204,6 +178,42 @@ impl Record {
             count: u32::try_from(self.count).unwrap_or(u32::MAX),
         })
     }
+}
+
+/// Keeps an answer with an event that is there, in place of an earlier one.
+pub(crate) fn put(
+    conn: &mut Conn,
+    event_id: &str,
+    answer: &NewDescription,
+    created_us: i64,
+) -> Result<EventDescription, Failure> {
+    if !answer.cost.is_finite() {
+        return Err(Error::invalid("cost is not a number").into());
+    }
+    let before = find(conn, &[event_id])?.pop();
+    let record = Record {
+        event_id: event_id.to_owned(),
+        description: answer.description.clone(),
+        provider: answer.provider.clone(),
+        model: answer.model.clone(),
+        confidence: answer.confidence.map(i64::from),
+        objects_json: serde_json::to_string(&answer.objects)
+            .expect("a list of texts always serialises"),
+        tokens: answer.tokens.cast_signed(),
+        cost: answer.cost,
+        response_time_ms: answer.response_time_ms.cast_signed(),
+        created_us,
+        count: before.map_or(1, |before| before.count.saturating_add(1)),
+    };
+    let changed = diesel::update(event_descriptions::table.find(event_id))
+        .set(&record)
+        .execute(conn)?;
+    if changed == 0 {
+        diesel::insert_into(event_descriptions::table)
+            .values(&record)
+            .execute(conn)?;
+    }
+    record.into_row()
 }
 
 fn find(conn: &mut Conn, ids: &[&str]) -> QueryResult<Vec<Record>> {

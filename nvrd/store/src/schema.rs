@@ -374,7 +374,29 @@ table! {
     }
 }
 
+table! {
+    notifications (id) {
+        id -> Text,
+        event_id -> Text,
+        camera -> Text,
+        kind -> Text,
+        label -> Nullable<Text>,
+        text -> Text,
+        created_us -> BigInt,
+    }
+}
+
+table! {
+    notification_marks (who, notification_id) {
+        who -> Text,
+        notification_id -> Text,
+        seen -> Bool,
+        hidden -> Bool,
+    }
+}
+
 joinable!(event_zones -> events (event_id));
 joinable!(event_descriptions -> events (event_id));
 allow_tables_to_appear_in_same_query!(events, event_zones);
 allow_tables_to_appear_in_same_query!(events, event_descriptions);
+allow_tables_to_appear_in_same_query!(notifications, notification_marks);

@@ -18,7 +18,9 @@ use super::query::Query;
 use super::reply::{Json, NoContent};
 use super::stills::Jpeg;
 use filter::{EventQuery, LatestQuery};
-use view::{Beside, Event, EventList, event_of};
+use view::EventList;
+
+pub(super) use view::{Beside, Event, event_of};
 
 /// Events, newest start first.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", operation_id = "list_events", params(EventQuery), responses(
@@ -160,7 +162,8 @@ fn beside(caller: &Caller, rows: &[EventRow]) -> Result<Beside> {
     })
 }
 
-fn events_of(caller: &Caller, rows: Vec<EventRow>) -> Result<Vec<Event>> {
+/// Events as clients see them.
+pub(super) fn events_of(caller: &Caller, rows: Vec<EventRow>) -> Result<Vec<Event>> {
     let beside = beside(caller, &rows)?;
     Ok(rows.into_iter().map(|row| event_of(row, &beside)).collect())
 }

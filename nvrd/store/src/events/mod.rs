@@ -13,6 +13,7 @@ use nvr_base::principal::CameraAccess;
 use nvr_base::{Error, Principal, Result};
 
 use crate::conn::Store;
+use crate::descriptions::{self, NewDescription};
 use crate::page::{Page, PageRequest, checked_limit};
 
 pub(crate) use counted::Counted;
@@ -182,6 +183,41 @@ impl Store {
         });
         self.counted().changed();
         applied
+    }
+
+    /// Stores events that are over, each with what is said of it, all of them or none; all are on disk when this
+    /// returns.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a number that is not finite or an empty id, camera or kind; `AlreadyExists` for an id
+    /// that is known.
+    pub fn add_events(
+        &self,
+        new: &[(EventRow, Option<NewDescription>)],
+    ) -> Result<Vec<EventChange>> {
+        let created_us = self.now_us();
+        let added = self.write(|conn| {
+            let mut tally = Tally::default();
+            let mut added = Vec::with_capacity(new.len());
+            for (event, description) in new {
+                let step = EventChange {
+                    change: Change::Closed,
+                    event: event.clone(),
+                };
+                let Some(step) = apply(conn, &step, &mut tally)? else {
+                    let known = format!("event {:?} is known already", event.id);
+                    return Err(Error::already_exists(known).into());
+                };
+                if let Some(description) = description {
+                    descriptions::put(conn, &event.id, description, created_us)?;
+                }
+                added.push(step);
+            }
+            tally.settle(conn)?;
+            Ok(added)
+        });
+        self.counted().changed();
+        added
     }
 
     /// One page of the events that a filter lets through and the asker may know of, newest start first.

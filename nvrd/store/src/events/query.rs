@@ -6,7 +6,7 @@ use std::time::Duration;
 use diesel::dsl::{count_star, sql};
 use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::{Bool, Nullable, Text};
 use nvr_base::principal::CameraAccess;
 use nvr_base::{Error, Principal, Result};
 
@@ -87,6 +87,7 @@ fn lists(asked: Asked<'_>) -> Option<Option<BTreeSet<&str>>> {
     let told = EventFilter {
         camera: filter.camera.clone(),
         kind: filter.kind.clone(),
+        ascending: filter.ascending,
         ..EventFilter::default()
     };
     if *filter != told {
@@ -108,7 +109,8 @@ fn lists(asked: Asked<'_>) -> Option<Option<BTreeSet<&str>>> {
 fn records(conn: &mut Conn, asked: Asked<'_>, total: i64) -> QueryResult<Vec<Record>> {
     let mut query = filtered(asked.principal, asked.filter, total > MANY);
     let mut offset = asked.offset;
-    let list = lists(asked).filter(|_| asked.filter.kind.is_none() && offset >= SHALLOW);
+    let list = lists(asked)
+        .filter(|_| !asked.filter.ascending && asked.filter.kind.is_none() && offset >= SHALLOW);
     let camera = match &list {
         Some(None) => Some(None),
         Some(Some(cameras)) if cameras.len() == 1 => Some(cameras.first().copied()),
@@ -215,7 +217,14 @@ pub(super) fn filtered<'a>(
         query = query.filter(events::score.lt(below_score));
     }
     if let Some(about) = &filter.about {
-        query = query.filter(events::label.eq_any(about).or(events::kind.eq_any(about)));
+        query = if by_start {
+            // As above: several labels by their index would all be sorted for one page.
+            let label = sql::<Nullable<Text>>("(events.label || '')");
+            let kind = sql::<Text>("(events.kind || '')");
+            query.filter(label.eq_any(about).or(kind.eq_any(about)))
+        } else {
+            query.filter(events::label.eq_any(about).or(events::kind.eq_any(about)))
+        };
     }
     if let Some(zone) = &filter.zone {
         let touched = event_zones::table

@@ -107,3 +107,42 @@ fn thousands_of_changes_in_batches_and_one_by_one() {
     );
     assert_eq!(test.store.health().unwrap().segments, 2600);
 }
+
+#[test]
+fn events_with_words_come_all_or_not_at_all() {
+    let test = TestStore::new();
+    let said = |text: &str| nvr_store::NewDescription {
+        description: text.to_owned(),
+        provider: "api".to_owned(),
+        model: String::new(),
+        confidence: Some(90),
+        objects: vec!["person".to_owned()],
+        tokens: 0,
+        cost: 0.0,
+        response_time_ms: 0,
+    };
+    let rows = [
+        (event("a", 0), Some(said("a person waits"))),
+        (event("b", 1), None),
+    ];
+    let added = test.store.add_events(&rows).unwrap();
+    assert_eq!(added.len(), 2);
+    assert!(
+        added
+            .iter()
+            .all(|step| step.event.state == nvr_store::EventState::Closed)
+    );
+    let store = test.after_kill();
+    let ids = ["a".to_owned(), "b".to_owned()];
+    let words = store.event_descriptions(&ids).unwrap();
+    assert_eq!(words.len(), 1);
+    assert_eq!(words["a"].answer.description, "a person waits");
+
+    let twice = [(event("c", 2), None), (event("b", 1), None)];
+    let error = test.store.add_events(&twice).unwrap_err();
+    assert_eq!(error.kind(), nvr_base::ErrorKind::AlreadyExists);
+    let page = nvr_store::PageRequest::default();
+    let filter = nvr_store::EventFilter::default();
+    let all = nvr_base::Principal::system();
+    assert_eq!(test.store.events(all, &filter, page).unwrap().total, 2);
+}

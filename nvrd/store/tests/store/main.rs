@@ -14,6 +14,7 @@ mod cameras;
 mod event_life;
 mod event_lists;
 mod event_places;
+mod notifications;
 mod segments;
 mod gaps;
 mod timelapses;
