@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use warp::host::Authority;
-use warp::http::{HeaderValue, Method, StatusCode};
+use warp::http::header::CONTENT_ENCODING;
+use warp::http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::error::{ApiError, ApiResult};
 
@@ -56,6 +57,18 @@ pub(super) fn own_page(
             "Origin: a page of {origin:?} may not listen here"
         ))),
     }
+}
+
+/// Refuses bodies that would have to be unpacked: a small one can become any size.
+pub(super) fn check_encoding(headers: &HeaderMap) -> ApiResult<()> {
+    let packed = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(CONTENT_ENCODING).iter().any(packed) {
+        return Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Content-Encoding: send the body as it is",
+        ));
+    }
+    Ok(())
 }
 
 fn forbidden(detail: String) -> ApiError {

@@ -210,7 +210,10 @@ fn refusals(context: Arc<ApiContext>, rows: Arc<[Row]>) -> BoxedFilter<(Response
                     peer.is_some_and(|peer| peer.tls),
                 ) {
                     Err(error) => Some(error.into_reply()),
-                    Ok(()) => known(&rows, &method, path.as_str()),
+                    Ok(()) => match guard::check_encoding(&headers) {
+                        Err(error) => Some(error.into_reply()),
+                        Ok(()) => known(&rows, &method, path.as_str()),
+                    },
                 };
                 std::future::ready(refused.ok_or_else(warp::reject::not_found))
             },

@@ -9,8 +9,8 @@ use nvr_media::tap::Taps;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
-use crate::net;
 use crate::net::tls::{Names, Source, Tls};
+use crate::net::{self, Relay};
 use crate::outbound::Outbound;
 use crate::personality::ai_adapter;
 use crate::storage::Storage;
@@ -44,7 +44,10 @@ impl Doors {
             .local_addr()
             .map_err(|error| Error::internal(format!("api.listen: {error}")))?;
         let adapter = config.personality.listening_adapter();
-        let tls = match config.api.tls || adapter.is_some_and(|adapter| adapter.tls) {
+        let wanted = config.api.tls
+            || config.rtsp.tls_listen.is_some()
+            || adapter.is_some_and(|adapter| adapter.tls);
+        let tls = match wanted {
             true => Some(certificate(config, storage, clock)?),
             false => None,
         };
@@ -65,11 +68,28 @@ impl Doors {
         }
         let taps = Taps::default();
         let restream = Restream::start(config.rtsp.listen, taps.clone())?;
+        let mut relays = Vec::new();
+        if let (Some(listen), Some(tls)) = (config.rtsp.tls_listen, &tls) {
+            let listener = net::bind("rtsp.tls_listen", listen).await?;
+            let announcer = restream.announcer();
+            let relay = Relay {
+                target: restream.address(),
+                announce: move |relay, client| announcer.announce(relay, client),
+                tls: Arc::clone(tls),
+                limits: limits(config),
+            };
+            relays.push(listener.local_addr());
+            tokio::spawn(net::relay(listener, relay, stopping.clone()));
+        }
         let outbound = Outbound::new(&config.outbound)?;
         outbound.add_listener(api_address);
         outbound.add_listener(restream.address());
         if let Some(adapter) = &adapter {
             outbound.add_listener(adapter.address());
+        }
+        for relay in relays.into_iter().flatten() {
+            tracing::info!(%relay, "cameras are served by rtsps://");
+            outbound.add_listener(relay);
         }
         Ok(Self {
             api,
@@ -97,6 +117,7 @@ fn certificate(config: &Config, storage: &Storage, clock: &Arc<dyn Clock>) -> Re
     let adapter = config.personality.listening_adapter();
     let adapter = adapter.filter(|adapter| adapter.tls);
     let addresses: Vec<SocketAddr> = std::iter::once(config.api.listen)
+        .chain(config.rtsp.tls_listen)
         .chain(adapter.map(|adapter| adapter.listen))
         .collect();
     let source = match (&config.tls.certificate, &config.tls.key) {

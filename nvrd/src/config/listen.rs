@@ -67,12 +67,15 @@ impl ApiConfig {
 pub struct RtspConfig {
     /// Address and port; `127.0.0.1:8554` unless given. Port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where it is encrypted (`rtsps://`), with the certificate of `[tls]`; nowhere unless given.
+    pub tls_listen: Option<SocketAddr>,
 }
 
 impl Default for RtspConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8554)),
+            tls_listen: None,
         }
     }
 }

@@ -224,6 +224,7 @@ impl Config {
         problems.extend(self.api.problems());
         let encrypted = [
             ("api.tls", self.api.tls),
+            ("rtsp.tls_listen", self.rtsp.tls_listen.is_some()),
             (
                 "personality.ai_adapter.tls",
                 adapter.is_some_and(|it| it.tls),

@@ -10,6 +10,7 @@ mod guarded;
 mod counted;
 mod refuse;
 mod serve;
+mod relay;
 pub mod tls;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use std::net::SocketAddr;
 
 pub use bind::bind;
 pub use limits::Limits;
+pub use relay::{Relay, relay};
 pub use serve::{Options, serve};
 
 /// In the extensions of an answer: its connection only listens from now on, and whoever answered bounds how many do.

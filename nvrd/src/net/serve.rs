@@ -79,6 +79,30 @@ where
         options,
         shutdown: shutdown.clone(),
     });
+    let in_the_clear = shared.options.tls.is_none();
+    accept_each(
+        listener,
+        limits,
+        shutdown,
+        in_the_clear,
+        move |stream, peer, place| connection(stream, peer, place, Arc::clone(&shared)),
+    )
+    .await;
+}
+
+/// Gives each connection a place and a task, until the token is set; then ends them.
+///
+/// One that cannot have a place is told so in HTTP where that is what is spoken `in_the_clear`.
+pub(super) async fn accept_each<C, F>(
+    listener: TcpListener,
+    limits: Limits,
+    shutdown: Shutdown,
+    in_the_clear: bool,
+    connect: C,
+) where
+    C: Fn(TcpStream, SocketAddr, Place) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
     let places = Places::new(limits);
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     let mut sweep = tokio::time::interval(limits.sweep_every());
@@ -103,13 +127,11 @@ where
         };
         match places.admit(peer) {
             Ok(place) => {
-                connections.spawn(connection(stream, peer, place, Arc::clone(&shared)));
+                connections.spawn(connect(stream, peer, place));
             }
             Err(_) => {
-                if let (None, Ok(turn)) = (
-                    &shared.options.tls,
-                    Arc::clone(&refusals).try_acquire_owned(),
-                ) {
+                if let (true, Ok(turn)) = (in_the_clear, Arc::clone(&refusals).try_acquire_owned())
+                {
                     connections.spawn(async move {
                         refuse::answer(stream, refuse::TOO_MANY).await;
                         drop(turn);
@@ -128,7 +150,7 @@ where
     }
     // Also waits until every task has let go of the service.
     connections.shutdown().await;
-    drop(shared);
+    drop(connect);
     if tokio::time::timeout(LET_GO, places.empty()).await.is_err() {
         tracing::warn!(
             connections = places.count(),

@@ -7,6 +7,7 @@ mod events;
 mod evidence;
 mod exports;
 mod files;
+mod hostile;
 mod live;
 mod notifications;
 mod posted;

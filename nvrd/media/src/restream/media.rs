@@ -1,17 +1,15 @@
-//! Serves each camera over RTSP as it comes, without transcoding, from its tap.
+//! What a viewer of a camera is fed by: a media of the RTSP server, made on demand from the camera's tap.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 use gst::glib;
 use gst::prelude::*;
 use gst_rtsp_server::prelude::*;
 use gst_rtsp_server::subclass::prelude::*;
-use nvr_base::{Error, Result, Slug};
+use nvr_base::{Error, Result};
 use nvr_contract::source::VideoCodec;
 
-use crate::tap::{Tap, Taps, Viewer};
+use crate::tap::{Tap, Viewer};
 
 /// Bytes that wait for a slow viewer; then the oldest go.
 const MAX_QUEUED_BYTES: u64 = 8 << 20;
@@ -162,6 +160,21 @@ glib::wrapper! {
     pub struct CameraFactory(ObjectSubclass<factory::CameraFactory>) @extends gst_rtsp_server::RTSPMediaFactory;
 }
 
+impl CameraFactory {
+    /// The factory of the camera that a tap belongs to.
+    pub(super) fn of(tap: Arc<Tap>) -> Self {
+        let factory: Self = glib::Object::new();
+        *factory
+            .imp()
+            .tap
+            .lock()
+            .expect("no holder of this lock panics") = Some(tap);
+        factory.set_shared(true);
+        factory.set_latency(0);
+        factory
+    }
+}
+
 fn media_bin(tap: &Arc<Tap>) -> Result<gst::Bin> {
     let caps = tap
         .caps()
@@ -215,117 +228,6 @@ fn media_bin(tap: &Arc<Tap>) -> Result<gst::Bin> {
             .build(),
     );
     Ok(bin)
-}
-
-/// The RTSP server and the thread it runs on.
-pub struct Restream {
-    server: gst_rtsp_server::RTSPServer,
-    mounts: gst_rtsp_server::RTSPMountPoints,
-    context: glib::MainContext,
-    main_loop: glib::MainLoop,
-    thread: Option<JoinHandle<()>>,
-    taps: Taps,
-    mounted: Mutex<Vec<Slug>>,
-    address: SocketAddr,
-}
-
-impl std::fmt::Debug for Restream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Restream")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Restream {
-    /// Listens on an address; port 0 takes a free one.
-    ///
-    /// # Errors
-    /// When the address is in use or not ours.
-    pub fn start(listen: SocketAddr, taps: Taps) -> Result<Self> {
-        // The server's own error for a port in use says nothing; the system's does.
-        std::net::TcpListener::bind(listen)
-            .map(drop)
-            .map_err(|error| Error::unavailable(format!("rtsp.listen: {listen}: {error}")))?;
-        let context = glib::MainContext::new();
-        let main_loop = glib::MainLoop::new(Some(&context), false);
-        let server = gst_rtsp_server::RTSPServer::new();
-        server.set_address(&listen.ip().to_string());
-        server.set_service(&listen.port().to_string());
-        let mounts = gst_rtsp_server::RTSPMountPoints::new();
-        server.set_mount_points(Some(&mounts));
-        let attached = server.attach(Some(&context));
-        attached.map_err(|error| Error::unavailable(format!("rtsp.listen: {listen}: {error}")))?;
-        let port = u16::try_from(server.bound_port()).unwrap_or(listen.port());
-        let runner = main_loop.clone();
-        let running = context.clone();
-        let thread = std::thread::Builder::new()
-            .name("rtsp-server".to_owned())
-            .spawn(move || {
-                let run = running.with_thread_default(|| runner.run());
-                if let Err(error) = run {
-                    tracing::error!(%error, "the RTSP server has no main context");
-                }
-            })
-            .map_err(|error| Error::exhausted(format!("rtsp server: no thread: {error}")))?;
-        let address = SocketAddr::new(listen.ip(), port);
-        Ok(Self {
-            server,
-            mounts,
-            context,
-            main_loop,
-            thread: Some(thread),
-            taps,
-            mounted: Mutex::default(),
-            address,
-        })
-    }
-
-    /// The address it listens on.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Offers exactly these cameras, each at `/<name>`; viewers of others see the end when the tap goes.
-    pub fn set_mounts(&self, cameras: &[Slug]) {
-        let mut mounted = self.mounted.lock().expect("no holder of this lock panics");
-        for gone in mounted.iter().filter(|name| !cameras.contains(name)) {
-            self.mounts.remove_factory(&format!("/{gone}"));
-        }
-        for name in cameras.iter().filter(|name| !mounted.contains(name)) {
-            let factory: CameraFactory = glib::Object::new();
-            *factory
-                .imp()
-                .tap
-                .lock()
-                .expect("no holder of this lock panics") = Some(self.taps.obtain(name));
-            factory.set_shared(true);
-            factory.set_latency(0);
-            self.mounts.add_factory(&format!("/{name}"), factory);
-        }
-        *mounted = cameras.to_vec();
-    }
-}
-
-impl Drop for Restream {
-    fn drop(&mut self) {
-        self.server
-            .client_filter(Some(&mut |_, _| gst_rtsp_server::RTSPFilterResult::Remove));
-        // From inside the loop: a call from here is lost when the thread has not entered it yet.
-        let main_loop = self.main_loop.clone();
-        let quit = glib::idle_source_new(None, glib::Priority::DEFAULT, move || {
-            main_loop.quit();
-            glib::ControlFlow::Break
-        });
-        quit.attach(Some(&self.context));
-        if self
-            .thread
-            .take()
-            .is_some_and(|thread| thread.join().is_err())
-        {
-            tracing::error!("the RTSP server's thread panicked");
-        }
-    }
 }
 
 #[cfg(test)]
