@@ -209,7 +209,12 @@ impl Config {
             ("rtsp.listen", self.rtsp.listen),
         ];
         let of_adapter = adapter.map(|it| ("personality.ai_adapter.listen", it.listen));
-        let all: Vec<_> = listeners.into_iter().chain(of_adapter).collect();
+        let of_relay = self.rtsp.tls_listen.map(|at| ("rtsp.tls_listen", at));
+        let all: Vec<_> = listeners
+            .into_iter()
+            .chain(of_relay)
+            .chain(of_adapter)
+            .collect();
         for (index, (key, address)) in all.iter().enumerate() {
             if !address.ip().is_loopback() {
                 problems.push(format!(

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use super::guarded::Guarded;
 use super::limits::Limits;
 use super::place::Place;
-use super::serve::accept_each;
+use super::serve::{Entrance, accept_each};
 use super::tls::Tls;
 
 /// Where a relay leads, and who is told of each client before it comes there.
@@ -38,19 +38,17 @@ pub async fn relay<F>(listener: TcpListener, relay: Relay<F>, shutdown: Shutdown
 where
     F: Fn(SocketAddr, SocketAddr) + Send + Sync + 'static,
 {
-    let limits = relay.limits;
+    let entrance = Entrance {
+        limits: relay.limits,
+        in_the_clear: false,
+        pulse: None,
+    };
     let relay = Arc::new(relay);
     let stop = shutdown.clone();
-    accept_each(
-        listener,
-        limits,
-        shutdown,
-        false,
-        move |stream, client, place| {
-            connection(stream, client, place, Arc::clone(&relay), stop.clone())
-        },
-    )
-    .await;
+    let connect = move |stream, client, place| {
+        connection(stream, client, place, Arc::clone(&relay), stop.clone())
+    };
+    accept_each(listener, entrance, shutdown, connect).await;
 }
 
 async fn connection<F>(

@@ -79,30 +79,35 @@ where
         options,
         shutdown: shutdown.clone(),
     });
-    let in_the_clear = shared.options.tls.is_none();
-    accept_each(
-        listener,
+    let entrance = Entrance {
         limits,
-        shutdown,
-        in_the_clear,
-        move |stream, peer, place| connection(stream, peer, place, Arc::clone(&shared)),
-    )
-    .await;
+        in_the_clear: shared.options.tls.is_none(),
+        pulse: shared.options.pulse.clone(),
+    };
+    let connect = move |stream, peer, place| connection(stream, peer, place, Arc::clone(&shared));
+    accept_each(listener, entrance, shutdown, connect).await;
+}
+
+/// How connections are let in.
+pub(super) struct Entrance {
+    pub(super) limits: Limits,
+    /// Whether one that cannot have a place is told so in HTTP, because that is what is spoken.
+    pub(super) in_the_clear: bool,
+    /// Says that the loop goes on.
+    pub(super) pulse: Option<Arc<Pulse>>,
 }
 
 /// Gives each connection a place and a task, until the token is set; then ends them.
-///
-/// One that cannot have a place is told so in HTTP where that is what is spoken `in_the_clear`.
 pub(super) async fn accept_each<C, F>(
     listener: TcpListener,
-    limits: Limits,
+    entrance: Entrance,
     shutdown: Shutdown,
-    in_the_clear: bool,
     connect: C,
 ) where
     C: Fn(TcpStream, SocketAddr, Place) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
+    let limits = entrance.limits;
     let places = Places::new(limits);
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     let mut sweep = tokio::time::interval(limits.sweep_every());
@@ -118,7 +123,7 @@ pub(super) async fn accept_each<C, F>(
             }
             _ = sweep.tick() => {
                 places.sweep(Instant::now());
-                if let Some(pulse) = &shared.options.pulse {
+                if let Some(pulse) = &entrance.pulse {
                     pulse.tick();
                 }
                 continue;
@@ -130,8 +135,10 @@ pub(super) async fn accept_each<C, F>(
                 connections.spawn(connect(stream, peer, place));
             }
             Err(_) => {
-                if let (true, Ok(turn)) = (in_the_clear, Arc::clone(&refusals).try_acquire_owned())
-                {
+                if let (true, Ok(turn)) = (
+                    entrance.in_the_clear,
+                    Arc::clone(&refusals).try_acquire_owned(),
+                ) {
                     connections.spawn(async move {
                         refuse::answer(stream, refuse::TOO_MANY).await;
                         drop(turn);

@@ -197,11 +197,7 @@ async fn bodies_that_want_to_be_too_much_are_refused() {
     };
     for open in ["[", "{\"a\":"] {
         let deep = open.repeat(100_000);
-        check(
-            served.post(JSON, deep.as_bytes()).await,
-            "400",
-            "recursion limit exceeded",
-        );
+        check(served.post(JSON, deep.as_bytes()).await, "400", "detail");
     }
     let deep = format!("{{\"params\":{}", "{\"a\":".repeat(100_000));
     check(served.post(JSON, deep.as_bytes()).await, "400", "detail");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use nvr_base::SimulatedClock;
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -46,6 +47,14 @@ async fn encrypted(change: impl FnOnce(&mut Limits)) -> Encrypted {
 impl Encrypted {
     /// Connects as a client that trusts nothing but the certificate in the folder.
     async fn connect(&self, protocol: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
+        self.connect_to(self.listener.address, protocol).await
+    }
+
+    async fn connect_to(
+        &self,
+        address: SocketAddr,
+        protocol: &[u8],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let pem = std::fs::read(self.folder.path().join("c.pem")).unwrap();
         let mut roots = rustls::RootCertStore::empty();
         roots
@@ -57,8 +66,10 @@ impl Encrypted {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        config.alpn_protocols = vec![protocol.to_vec()];
-        let stream = TcpStream::connect(self.listener.address).await.unwrap();
+        if !protocol.is_empty() {
+            config.alpn_protocols = vec![protocol.to_vec()];
+        }
+        let stream = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::new(config))
             .connect(name, stream)
@@ -165,5 +176,37 @@ async fn a_stream_of_http_2_that_is_not_taken_is_cut() {
     let ended_by_itself = tokio::time::timeout(PATIENCE, connection).await;
     assert!(ended_by_itself.is_ok());
     drop(response);
+    ended(this.listener).await;
+}
+
+#[tokio::test]
+async fn a_relay_says_for_whom_it_comes() {
+    let this = encrypted(|_| {}).await;
+    let behind = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let relay = crate::net::Relay {
+        target: behind.local_addr().unwrap(),
+        announce: move |relay, client| tell.send((relay, client)).unwrap(),
+        tls: Arc::clone(&this.tls),
+        limits: Limits::default(),
+    };
+    let front = bind("test", ([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = front.local_addr().unwrap();
+    let stop = Shutdown::new();
+    let task = tokio::spawn(crate::net::relay(front, relay, stop.clone()));
+    let mut client = this.connect_to(address, b"").await.unwrap();
+    let (mut inside, seen) = behind.accept().await.unwrap();
+    let client_address = client.get_ref().0.local_addr().unwrap();
+    assert_eq!(told.recv().await.unwrap(), (seen, client_address));
+    client.write_all(b"there").await.unwrap();
+    let mut bytes = [0; 5];
+    inside.read_exact(&mut bytes).await.unwrap();
+    inside.write_all(b"back!").await.unwrap();
+    client.read_exact(&mut bytes).await.unwrap();
+    assert_eq!(&bytes, b"back!");
+    stop.trigger();
+    tokio::time::timeout(PATIENCE, task).await.unwrap().unwrap();
+    assert!(client.read_u8().await.is_err());
+    assert!(inside.read_u8().await.is_err());
     ended(this.listener).await;
 }
