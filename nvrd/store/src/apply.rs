@@ -5,6 +5,7 @@ use nvr_base::{Error, ErrorKind, Result};
 
 use crate::conn::{Conn, Store};
 use crate::connect::is_closed;
+use crate::dialect;
 use crate::events::{self, EventChange, Tally};
 use crate::failure::{Failure, from_query};
 use crate::gaps::{self, GapChange};
@@ -108,7 +109,10 @@ fn one_by_one(
         Ok(done)
     });
     done.map_err(|failure: Failure| match failure {
-        Failure::Query(error) if is_closed(&error) => Failure::Query(error),
+        // Not about this change, nor any other.
+        Failure::Query(error) if is_closed(&error) || dialect::is_gone(conn) => {
+            Failure::Query(error)
+        }
         Failure::Query(error) => from_query(store.place(), error).into(),
         refused @ Failure::Refused(_) => refused,
     })

@@ -15,7 +15,7 @@ pub(crate) use crate::backend::Conn;
 use crate::connect::{self, Readers, is_closed};
 use crate::dialect;
 use crate::events::Counted;
-use crate::failure::{Failure, from_query};
+use crate::failure::{Failure, from_query, went_away};
 use crate::open;
 use crate::place::Place;
 
@@ -182,11 +182,10 @@ impl Store {
                 Ok(()) => return Ok(reader),
                 Err(error) => {
                     reader.closed = true;
-                    let closed = is_closed(&error);
-                    failed = Some(from_query(place, error));
-                    if !closed {
-                        break;
+                    if !is_gone(&mut reader.conn, &error) {
+                        return Err(from_query(place, error));
                     }
+                    failed = Some(went_away(place, error));
                 }
             }
         }
@@ -229,7 +228,7 @@ impl Store {
             None => self.new_writer()?,
         };
         if let Err(error) = dialect::begin_writing(&mut conn) {
-            if !is_closed(&error) {
+            if !is_gone(&mut conn, &error) {
                 if !conn.is_broken() {
                     *kept = Some(conn);
                 }
@@ -281,20 +280,26 @@ pub(crate) fn finish<T>(
     match work(conn) {
         Ok(done) => match Manager::commit_transaction(conn) {
             Ok(()) => (Ok(done), false),
-            Err(error) => {
-                let closed = is_closed(&error);
-                (Err(from_query(place, error)), closed)
-            }
+            Err(error) if is_gone(conn, &error) => (Err(went_away(place, error)), true),
+            Err(error) => (Err(from_query(place, error)), false),
         },
         Err(failure) => {
-            let closed = matches!(&failure, Failure::Query(error) if is_closed(error));
             // SQLite may have rolled back by itself, on a full disk say: the first reason is the one that counts, and
             // a connection whose state is in doubt is known to be broken.
-            let undone = Manager::rollback_transaction(conn);
-            let closed = closed || undone.is_err_and(|error| is_closed(&error));
-            (Err(failure.into_error(place)), closed)
+            drop(Manager::rollback_transaction(conn));
+            match failure {
+                Failure::Query(error) if is_gone(conn, &error) => {
+                    (Err(went_away(place, error)), true)
+                }
+                failure => (Err(failure.into_error(place)), false),
+            }
         }
     }
+}
+
+/// Whether the other side of a connection that failed is gone, whatever was said about it.
+fn is_gone(conn: &mut Conn, error: &diesel::result::Error) -> bool {
+    is_closed(error) || dialect::is_gone(conn)
 }
 
 #[cfg(test)]

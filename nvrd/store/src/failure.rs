@@ -51,11 +51,8 @@ pub(crate) fn from_query(place: &Place, error: QueryError) -> Error {
             Kind::ForeignKeyViolation | Kind::NotNullViolation | Kind::CheckViolation,
             info,
         ) => Error::invalid(format!("the database refused a value: {}", info.message())),
-        QueryError::DatabaseError(Kind::ClosedConnection | Kind::UnableToSendCommand, info) => {
-            Error::unavailable(format!(
-                "{place}: the database server went away ({}); it is asked again",
-                one_line(info.message())
-            ))
+        QueryError::DatabaseError(Kind::ClosedConnection | Kind::UnableToSendCommand, _) => {
+            return went_away(place, error);
         }
         QueryError::DatabaseError(Kind::ReadOnlyTransaction, info) => Error::precondition(format!(
             "{place}: the database is read-only ({})",
@@ -114,6 +111,15 @@ pub(crate) fn from_message(place: &Place, message: &str) -> Error {
     } else {
         Error::internal(format!("{file}: {message}"))
     }
+}
+
+/// The error for a server that answers nothing more.
+pub(crate) fn went_away(place: &Place, error: QueryError) -> Error {
+    Error::unavailable(format!(
+        "{place}: the database server went away ({}); it is asked again",
+        one_line(&error.to_string())
+    ))
+    .with_source(error)
 }
 
 /// What libpq says in several lines.

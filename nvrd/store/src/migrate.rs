@@ -238,3 +238,7 @@ fn failed(place: &Place, step: &str, error: &dyn std::fmt::Display) -> Error {
 #[cfg(test)]
 #[path = "migrate_tests.rs"]
 mod tests;
+#[cfg(test)]
+#[cfg(feature = "postgres")]
+#[path = "migrate_server_tests.rs"]
+mod server_tests;

@@ -18,6 +18,8 @@ use crate::backend::{Conn, MultiBackend};
 use crate::failure::from_query;
 use crate::place::Place;
 
+#[cfg(all(test, feature = "postgres"))]
+pub(crate) use health::lines;
 pub(crate) use health::{integrity, quick_check, size, tables};
 
 /// Begins a transaction that is going to write: it waits until no other one writes, and then sees all that they did.
@@ -34,6 +36,16 @@ pub(crate) fn begin_writing(conn: &mut Conn) -> QueryResult<()> {
             // It may have begun without the lock.
             begun.inspect_err(|_| drop(conn.batch_execute("ROLLBACK")))
         }
+    }
+}
+
+/// Whether a connection that failed has nobody on its other side. Diesel does not always notice, and the words for it
+/// are those of some language.
+pub(crate) fn is_gone(conn: &mut Conn) -> bool {
+    match conn {
+        Conn::Sqlite(_) => false,
+        #[cfg(feature = "postgres")]
+        Conn::Pg(conn) => conn.batch_execute("SELECT 1").is_err(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What only a PostgreSQL server is told and asked.
 
+use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
@@ -170,6 +171,8 @@ pub(crate) fn size(conn: &mut PgConnection) -> QueryResult<u64> {
 
 /// Reads every column of every row, and checks the trees of the indexes where the server has `amcheck`.
 pub(crate) fn integrity(conn: &mut PgConnection) -> Result<Vec<String>, Failure> {
+    // It takes as long as it takes.
+    conn.batch_execute("SET LOCAL statement_timeout = 0")?;
     let mut checks: Vec<(String, String)> = lines(conn, TABLES)?
         .into_iter()
         .map(|table| {
@@ -179,7 +182,8 @@ pub(crate) fn integrity(conn: &mut PgConnection) -> Result<Vec<String>, Failure>
             (table, rows)
         })
         .collect();
-    let amcheck = "SELECT extname::text AS line FROM pg_extension WHERE extname = 'amcheck'";
+    let amcheck = "SELECT 'yes' AS line \
+         WHERE has_function_privilege(to_regprocedure('bt_index_check(regclass,boolean)'), 'EXECUTE')";
     if !lines(conn, amcheck)?.is_empty() {
         let indexes = "SELECT c.relname::text AS line FROM pg_class c JOIN pg_am a ON a.oid = c.relam \
              WHERE c.relkind = 'i' AND a.amname = 'btree' AND c.relnamespace = current_schema()::regnamespace";
