@@ -8,7 +8,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nvr_base::{Clock, Error, RealClock, Result, Shutdown};
+use nvr_base::{Clock, Error, RealClock, Result, Secret, Shutdown};
 use nvr_media::description::Descriptions;
 use nvr_media::{CameraSpec, Supervisor};
 use nvr_store::{RunRow, Store};
@@ -17,6 +17,7 @@ use tokio::sync::broadcast;
 use self::doors::Doors;
 use crate::alarms::Alarms;
 use crate::api::{self, ApiContext};
+use crate::auth::{self, Auth};
 use crate::cameras::{Cameras, Parts, SpecContext, input_of_config, spec_of_input};
 use crate::config::{Config, ExportConfig};
 use crate::evidence::Evidence;
@@ -53,6 +54,9 @@ pub struct App {
     ingest: JoinHandle<()>,
     exports: (Exports, JoinHandle<()>),
     api: tokio::task::JoinHandle<()>,
+    /// Looks after users and keys.
+    identity: tokio::task::JoinHandle<()>,
+    auth: Arc<Auth>,
     api_address: std::net::SocketAddr,
     adapter: Option<ai_adapter::Running>,
     stopping: Shutdown,
@@ -120,6 +124,7 @@ impl App {
         let service = api::service(context);
         let options = options.with_pulse(pulses.begin("api", API_PULSE));
         let api = tokio::spawn(net::serve(listener, service, options, stopping.clone()));
+        let identity = tokio::spawn(Arc::clone(&kept.auth).keep(stopping.clone()));
         let starting = Arc::clone(&cameras);
         run_blocking(move || starting.start()).await??;
         let mut keepers = kept.keepers(&cameras, &clock, &pulses, &stopping)?;
@@ -132,6 +137,8 @@ impl App {
             ingest,
             exports: (exports.clone(), exports.start()?),
             api,
+            identity,
+            auth: kept.auth,
             api_address,
             adapter,
             stopping,
@@ -150,6 +157,11 @@ impl App {
     /// The address of the AI adapter, where it listens.
     pub fn adapter_address(&self) -> Option<std::net::SocketAddr> {
         self.adapter.as_ref().map(ai_adapter::Running::address)
+    }
+
+    /// The secret of a set-up link that counts from now on, where there is no user yet.
+    pub fn begin_setup(&self) -> Option<Secret> {
+        self.auth.begin_setup()
     }
 
     /// The address of the RTSP server.
@@ -203,6 +215,7 @@ impl App {
             exports: (exports, exporter),
             api,
             adapter,
+            identity,
             stopping,
             ..
         } = self;
@@ -212,6 +225,7 @@ impl App {
         if let Some(adapter) = adapter {
             adapter.stopped().await;
         }
+        let identity = identity.await;
         let stopped = run_blocking(move || {
             storage.watch_bell.ring();
             storage.retention_bell.ring();
@@ -231,7 +245,9 @@ impl App {
                 .map_err(|_| Error::internal("the thread of the exports panicked"))
         });
         stopped.await??;
-        api.map_err(|error| Error::internal("the API panicked").with_source(error))
+        api.map_err(|error| Error::internal("the API panicked").with_source(error))?;
+        identity
+            .map_err(|error| Error::internal("what looks after users panicked").with_source(error))
     }
 }
 
@@ -244,6 +260,7 @@ struct Kept {
     evidence: Arc<Evidence>,
     vault: Arc<Vault>,
     hub: Arc<Hub>,
+    auth: Arc<Auth>,
     alarms: Arc<Alarms>,
     retention: Arc<Retention>,
 }
@@ -302,6 +319,7 @@ impl Kept {
             Arc::clone(&self.storage),
             Arc::clone(&self.retention),
             exports.clone(),
+            Arc::clone(&self.auth),
             Arc::clone(clock),
         );
         let context = context.with_evidence(Arc::clone(&self.evidence));
@@ -361,6 +379,14 @@ impl Kept {
         store.close_interrupted_events(clock.unix_us())?;
         let evidence = Arc::new(Evidence::open(&storage.evidence(), Arc::clone(clock))?);
         let vault = Arc::new(Vault::open_in(&storage.keys())?);
+        let auth = Arc::new(Auth::open(auth::Parts {
+            store: store.clone(),
+            vault: Arc::clone(&vault),
+            clock: Arc::clone(clock),
+            keys: &storage.keys(),
+            loopback: config.api.listen.ip().is_loopback(),
+            trusted_proxies: config.api.trusted_proxies.clone(),
+        })?);
         let places = config.live.listeners as usize;
         let hub = Arc::new(Hub::new(Arc::clone(clock), places, stopping.clone()));
         let alarms = Alarms::new(store.clone(), Arc::clone(clock), hub.committed().clone());
@@ -384,6 +410,7 @@ impl Kept {
             evidence,
             vault,
             hub,
+            auth,
             alarms,
             retention,
         })

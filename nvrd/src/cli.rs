@@ -85,6 +85,10 @@ enum Subcommands {
     Rebuild(commands::RebuildArguments),
     /// Say whether recordings, or an exported file, are what was recorded: 0 yes, 1 no, 2 not to be found out.
     Verify(commands::VerifyArguments),
+    /// Add, list, change and remove users, beside a running daemon or without one.
+    User(commands::UserArguments),
+    /// Make, list and revoke API keys, beside a running daemon or without one.
+    Key(commands::KeyArguments),
 }
 
 /// Runs the program with the arguments of the process: 0 on success, 1 on failure, 2 on wrong usage or configuration.
@@ -121,6 +125,14 @@ pub fn main() -> ExitCode {
         Subcommands::Verify(arguments) => {
             start_log(None);
             return commands::verify(&arguments);
+        }
+        Subcommands::User(arguments) => {
+            start_log(None);
+            return commands::user(&arguments);
+        }
+        Subcommands::Key(arguments) => {
+            start_log(None);
+            return commands::key(&arguments);
         }
     };
     match outcome {

@@ -1,6 +1,6 @@
 //! Who a handler works for: the context of the API together with the principal that asks.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use warp::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::context::{ApiContext, Lane};
 use super::error::{ApiError, ApiResult};
-use crate::auth::{Asked, Need, Refused};
+use crate::auth::{Asked, Identified, Need, Refused};
 
 /// The context of the API, for somebody.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     context: Arc<ApiContext>,
-    principal: Arc<Principal>,
+    identified: Arc<Identified>,
     peer: Option<SocketAddr>,
 }
 
@@ -30,12 +30,22 @@ impl Deref for Caller {
 impl Caller {
     /// Who asks.
     pub(crate) fn principal(&self) -> &Principal {
-        &self.principal
+        &self.identified.principal
     }
 
-    /// Where the request comes from; unknown in tests that have no connection.
+    /// The connection that the request came by; unknown in tests that have none.
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// Who asks, in which session and from where.
+    pub(crate) fn identified(&self) -> &Identified {
+        &self.identified
+    }
+
+    /// Where the request comes from, behind trusted proxies; unknown in tests that have no connection.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.identified.address
     }
 
     /// Runs blocking work in a lane, off the threads that serve requests.
@@ -69,7 +79,7 @@ impl Caller {
     /// # Errors
     /// `NotFound`, in the words of a camera that does not exist, where the principal may not know of it.
     pub(crate) fn may_know(&self, camera: &str) -> Result<()> {
-        match self.principal.sees(camera) {
+        match self.principal().sees(camera) {
             true => Ok(()),
             false => Err(no_camera(camera)),
         }
@@ -103,22 +113,23 @@ pub(super) async fn admit(
         peer,
         need,
     };
-    let identified = context.auth.identify(&asked).await.map_err(refusal)?;
+    let identified = context.identify(&asked).await?;
     let caller = Caller {
         context: Arc::clone(context),
-        principal: identified.principal,
+        identified: Arc::new(identified),
         peer,
     };
+    let headers = caller.identified.headers.clone();
     if let Some(camera) = camera {
-        caller.may_know(camera)?;
+        let known = caller.may_know(camera);
+        known.map_err(|error| ApiError::from(error).with_headers(headers.clone()))?;
     }
-    Ok(Admitted {
-        caller,
-        headers: identified.headers,
-    })
+    Ok(Admitted { caller, headers })
 }
 
-fn refusal(refused: Refused) -> ApiError {
-    let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::FORBIDDEN);
-    ApiError::new(status, refused.detail).with_headers(refused.headers)
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::FORBIDDEN);
+        Self::new(status, refused.detail).with_headers(refused.headers)
+    }
 }

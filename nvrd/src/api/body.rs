@@ -15,6 +15,8 @@ use super::route::Input;
 
 /// Largest body.
 pub(super) const MAX_BODY_BYTES: u64 = 1 << 20;
+/// Largest form: names and passwords.
+const MAX_FORM_BYTES: u64 = 16 << 10;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
@@ -58,14 +60,64 @@ impl<T: DeserializeOwned + Send + 'static> Input for Option<Body<T>> {
     }
 }
 
+/// A JSON body, or a form as browsers and `OAuth2` clients send it.
+#[derive(Debug)]
+pub(super) struct FormOrJson<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send + 'static> Input for FormOrJson<T> {
+    fn extract() -> BoxedFilter<(ApiResult<Self>,)> {
+        warp::body::content_length_limit(MAX_FORM_BYTES)
+            .and(warp::header::optional::<String>("content-type"))
+            .and(warp::body::stream())
+            .then(|content_type: Option<String>, body| async move {
+                let form = essence(content_type.as_deref())
+                    .eq_ignore_ascii_case("application/x-www-form-urlencoded");
+                if !form {
+                    check_content_type(content_type.as_deref())?;
+                }
+                let bytes = tokio::time::timeout(BODY_TIME, collect(body)).await;
+                let late =
+                    |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
+                let bytes = bytes.map_err(late)??;
+                match form {
+                    true => parse_form(&bytes),
+                    false => parse(&bytes),
+                }
+                .map(FormOrJson)
+            })
+            .boxed()
+    }
+}
+
+fn parse_form<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
+    let mut fields = serde_json::Map::new();
+    for (name, value) in url::form_urlencoded::parse(bytes) {
+        if fields.contains_key(name.as_ref()) {
+            return Err(ApiError::bad_request(format!("{name}: given twice")));
+        }
+        fields.insert(name.into_owned(), value.into_owned().into());
+    }
+    serde_json::from_value(fields.into())
+        .map_err(|error| ApiError::bad_request(format!("body: {error}")))
+}
+
+/// A password or a token in a body.
+#[derive(Debug, Clone)]
+pub(super) struct Hidden(pub(super) nvr_base::Secret);
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(nvr_base::Secret::new(text)))
+    }
+}
+
+fn essence(content_type: Option<&str>) -> &str {
+    let first = content_type.unwrap_or_default().split(';').next();
+    first.unwrap_or_default().trim()
+}
+
 fn check_content_type(content_type: Option<&str>) -> ApiResult<()> {
-    let essence = content_type
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
-    if essence.eq_ignore_ascii_case("application/json") {
+    if essence(content_type).eq_ignore_ascii_case("application/json") {
         Ok(())
     } else {
         // A page of another site may send other types without asking first.

@@ -33,6 +33,13 @@ mod exports;
 mod stills;
 mod coverage;
 mod timelapses;
+mod headers;
+mod auth;
+mod mfa;
+mod setup;
+mod users;
+mod keys;
+mod audit;
 mod file;
 mod time;
 pub(crate) mod openapi;
@@ -72,6 +79,7 @@ pub fn service(
 }
 
 #[rustfmt::skip]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn table(context: Arc<ApiContext>) -> route::Table {
     route::Table::new(context)
         .on(Method::GET, "/api/v1/system/health", Need::Public, health::get)
@@ -139,6 +147,35 @@ fn table(context: Arc<ApiContext>) -> route::Table {
         .on(Method::PATCH, "/api/v1/notifications/mark-all-read", Need::SeeEvents, notifications::read_all)
         .on(Method::PATCH, "/api/v1/notifications/{id}/read", Need::SeeEvents, notifications::read)
         .on(Method::DELETE, "/api/v1/notifications/{id}", Need::SeeEvents, notifications::delete)
+        .on(Method::POST, "/api/v1/auth/login", Need::Public, auth::log_in)
+        .on(Method::POST, "/api/v1/auth/login-json", Need::Public, auth::log_in_json)
+        .on(Method::POST, "/api/v1/auth/session", Need::Public, auth::open_session)
+        .on(Method::DELETE, "/api/v1/auth/session", Need::Person, auth::close_session)
+        .on(Method::POST, "/api/v1/auth/refresh", Need::Public, auth::refresh)
+        .on(Method::POST, "/api/v1/auth/logout", Need::Person, auth::log_out)
+        .on(Method::GET, "/api/v1/auth/me", Need::Person, auth::me)
+        .on(Method::GET, "/api/v1/auth/sessions", Need::Person, auth::sessions)
+        .on(Method::DELETE, "/api/v1/auth/sessions/{id}", Need::Person, auth::end_session)
+        .on(Method::POST, "/api/v1/auth/change-password", Need::Person, auth::change_password)
+        .on(Method::GET, "/api/v1/auth/setup-status", Need::Public, auth::setup_status)
+        .on(Method::POST, "/api/v1/auth/first-time-setup", Need::Public, setup::first)
+        .on(Method::POST, "/api/v1/setup", Need::Public, setup::alias)
+        .on(Method::GET, "/setup", Need::Public, setup::page)
+        .on(Method::POST, "/setup", Need::Public, setup::submit)
+        .on(Method::POST, "/api/v1/auth/mfa/setup", Need::Person, mfa::setup)
+        .on(Method::POST, "/api/v1/auth/mfa/verify", Need::Person, mfa::verify)
+        .on(Method::POST, "/api/v1/auth/mfa/disable", Need::Person, mfa::disable)
+        .on(Method::GET, "/api/v1/users", Need::Manage, users::list)
+        .on(Method::POST, "/api/v1/users", Need::Manage, users::create)
+        .on(Method::GET, "/api/v1/users/{id}", Need::Manage, users::get)
+        .on(Method::PUT, "/api/v1/users/{id}", Need::Manage, users::change)
+        .on(Method::DELETE, "/api/v1/users/{id}", Need::Manage, users::delete)
+        .on(Method::GET, "/api/v1/api-keys", Need::Manage, keys::list)
+        .on(Method::POST, "/api/v1/api-keys", Need::Manage, keys::create)
+        .on(Method::GET, "/api/v1/api-keys/{id}", Need::Manage, keys::get)
+        .on(Method::DELETE, "/api/v1/api-keys/{id}", Need::Manage, keys::revoke)
+        .on(Method::GET, "/api/v1/api-keys/{id}/usage", Need::Manage, keys::usage)
+        .on(Method::GET, "/api/v1/audit-logs", Need::Manage, audit::list)
         .on(Method::GET, "/openapi.json", Need::Public, openapi::document)
         .on(Method::GET, "/docs", Need::Public, openapi::docs)
         .on(Method::GET, "/redoc", Need::Public, reference::page)

@@ -5,14 +5,18 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::{Modify, OpenApi};
 
 use super::access::Caller;
 use super::error::{ApiError, ApiResult, ErrorBody};
 use super::reply::{Content, Redirect};
 use super::{
-    cameras, coverage, events, evidence, exports, health, keeping, notifications, posted,
-    recordings, reference, snapshot, socket, ssl, stills, storage, stream, timelapses, trigger,
+    audit, auth, cameras, coverage, events, evidence, exports, health, keeping, keys, mfa,
+    notifications, posted, recordings, reference, setup, snapshot, socket, ssl, stills, storage,
+    stream, timelapses, trigger, users,
 };
 
 /// The document; a test compares its paths with the table of routes.
@@ -21,7 +25,7 @@ use super::{
     info(
         title = "nvrd",
         description = "The API of a network video recorder. Failures have the shape `{\"detail\":\"…\",\"status_code\":400}`; \
-            what is not known is `null`. Without users it listens on loopback only, and answers only to loopback names.",
+            what is not known is `null`. Until there is a user, it answers this machine alone; from then on requests carry a token, a session's cookie or an API key.",
     ),
     paths(
         health::get,
@@ -86,13 +90,42 @@ use super::{
         notifications::read_all,
         notifications::read,
         notifications::delete,
+        auth::log_in,
+        auth::log_in_json,
+        auth::open_session,
+        auth::close_session,
+        auth::refresh,
+        auth::log_out,
+        auth::me,
+        auth::sessions,
+        auth::end_session,
+        auth::change_password,
+        auth::setup_status,
+        setup::first,
+        setup::alias,
+        setup::page,
+        setup::submit,
+        mfa::setup,
+        mfa::verify,
+        mfa::disable,
+        users::list,
+        users::create,
+        users::get,
+        users::change,
+        users::delete,
+        keys::list,
+        keys::create,
+        keys::get,
+        keys::revoke,
+        keys::usage,
+        audit::list,
         document,
         reference::page,
         docs,
         docs_file,
     ),
     components(schemas(ErrorBody)),
-    modifiers(&NullNotAbsent),
+    modifiers(&NullNotAbsent, &Credentials),
     tags(
         (name = "system", description = "Whether all is well."),
         (name = "cameras", description = "What is recorded, and how."),
@@ -102,6 +135,8 @@ use super::{
         (name = "recordings", description = "What is on disk."),
         (name = "exports", description = "Ranges of time as one file each."),
         (name = "timelapses", description = "Stretches of time as short films."),
+        (name = "auth", description = "Logging in and out, and what a person does with their own."),
+        (name = "users", description = "People, programs with API keys, and the log of what they changed."),
         (name = "documentation", description = "This description."),
     ),
 )]
@@ -126,6 +161,15 @@ const REQUESTS: &[&str] = &[
     "LogChange",
     "ReloadRequest",
     "EventCreate",
+    "LogInBody",
+    "RefreshBody",
+    "PasswordBody",
+    "FirstUser",
+    "MfaCode",
+    "MfaPassword",
+    "NewUser",
+    "UserChange",
+    "NewApiKey",
 ];
 
 /// Marks every field of an answer as present: what is not known is `null`.
@@ -144,6 +188,30 @@ impl Modify for NullNotAbsent {
                 object.required = object.properties.keys().cloned().collect();
             }
         }
+    }
+}
+
+/// Says how requests show who asks: one of three ways for all, nothing for what is open to everybody.
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let schemes = &mut document.components.get_or_insert_default().security_schemes;
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .build();
+        let cookie = ApiKey::Cookie(ApiKeyValue::new(crate::auth::SESSION_COOKIE));
+        let key = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
+        schemes.insert("bearerAuth".to_owned(), SecurityScheme::Http(bearer).into());
+        schemes.insert(
+            "cookieAuth".to_owned(),
+            SecurityScheme::ApiKey(cookie).into(),
+        );
+        schemes.insert("apiKeyAuth".to_owned(), SecurityScheme::ApiKey(key).into());
+        let any = ["bearerAuth", "cookieAuth", "apiKeyAuth"];
+        let any = any.map(|name| SecurityRequirement::new::<_, [&str; 0], &str>(name, []));
+        document.security = Some(any.to_vec());
     }
 }
 

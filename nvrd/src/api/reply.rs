@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 use warp::http::StatusCode;
-use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
+use warp::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, SET_COOKIE};
 use warp::reply::Response;
 
 /// Something that can be sent.
@@ -134,6 +134,67 @@ impl IntoReply for Redirect {
         response
             .headers_mut()
             .insert(LOCATION, HeaderValue::from_static(self.0));
+        response
+    }
+}
+
+/// What the audit log shall say of a change, beside what it says of every one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Remark {
+    /// One sentence for people.
+    pub(super) detail: Option<String>,
+    /// Whether the log has its line already, or this was no change.
+    pub(super) done: bool,
+}
+
+/// A reply with a remark for the audit log.
+#[derive(Debug)]
+pub(super) struct Remarked<R>(pub(super) R, pub(super) Remark);
+
+impl<R> Remarked<R> {
+    /// With a sentence for the audit log.
+    pub(super) fn with(reply: R, detail: impl Into<String>) -> Self {
+        let detail = Some(detail.into());
+        Self(
+            reply,
+            Remark {
+                detail,
+                done: false,
+            },
+        )
+    }
+
+    /// Without a line in the audit log, which has one already.
+    pub(super) fn done(reply: R) -> Self {
+        Self(
+            reply,
+            Remark {
+                detail: None,
+                done: true,
+            },
+        )
+    }
+}
+
+impl<R: IntoReply> IntoReply for Remarked<R> {
+    fn into_reply(self) -> Response {
+        let mut response = self.0.into_reply();
+        response.extensions_mut().insert(self.1);
+        response
+    }
+}
+
+/// A reply that sets a cookie, or takes it away.
+#[derive(Debug)]
+pub(super) struct WithCookie<R>(pub(super) R, pub(super) nvr_base::Secret);
+
+impl<R: IntoReply> IntoReply for WithCookie<R> {
+    fn into_reply(self) -> Response {
+        let mut response = self.0.into_reply();
+        let mut cookie = HeaderValue::from_str(self.1.expose())
+            .expect("cookies are made of letters and digits here");
+        cookie.set_sensitive(true);
+        response.headers_mut().insert(SET_COOKIE, cookie);
         response
     }
 }

@@ -13,6 +13,7 @@ use warp::path::FullPath;
 use warp::reply::Response;
 
 use super::access::{Admitted, Caller, admit};
+use super::audit;
 use super::context::ApiContext;
 use super::error::{ApiError, ApiResult, Turned, recover};
 use super::guard;
@@ -111,9 +112,13 @@ impl Table {
                 },
             )
             .untuple_one();
+        let changes = (!method.is_safe()).then(|| method.clone());
         let route = admitted.and(I::extract()).then(
             move |names: [String; N], admitted: Admitted, input: ApiResult<I>| {
                 let handler = handler.clone();
+                let record = changes.clone().map(|method| {
+                    audit::Record::new(method, template, &names, admitted.caller.clone())
+                });
                 async move {
                     let done = match input {
                         Ok(input) => handler(admitted.caller, names, input).await,
@@ -122,6 +127,9 @@ impl Table {
                     let mut response =
                         done.map_or_else(IntoReply::into_reply, IntoReply::into_reply);
                     response.headers_mut().extend(admitted.headers);
+                    if let Some(record) = record {
+                        record.write(&mut response).await;
+                    }
                     response
                 }
             },
@@ -206,7 +214,7 @@ fn refusals(context: Arc<ApiContext>, rows: Arc<[Row]>) -> BoxedFilter<(Response
                     &method,
                     host.as_ref(),
                     headers.get(ORIGIN),
-                    context.auth.is_open(),
+                    context.is_open(),
                     peer.is_some_and(|peer| peer.tls),
                 ) {
                     Err(error) => Some(error.into_reply()),
@@ -270,10 +278,11 @@ const HEADERS: &[(&str, &str)] = &[
 
 fn finish(method: &Method, mut response: Response) -> Response {
     for (name, value) in HEADERS {
-        response.headers_mut().insert(
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        );
+        // A page may have a reason of its own for another value.
+        response
+            .headers_mut()
+            .entry(HeaderName::from_static(name))
+            .or_insert(HeaderValue::from_static(value));
     }
     if method == Method::HEAD {
         let length = hyper::body::Body::size_hint(response.body()).exact();

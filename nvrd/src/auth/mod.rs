@@ -2,12 +2,52 @@
 //!
 //! It knows headers and addresses, and nothing of the API behind it, so that every listener can ask it.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+mod address;
+mod refused;
+mod password;
+mod tokens;
+mod limit;
+mod meter;
+mod people;
+mod second;
+mod accounts;
+mod identify;
+mod log_in;
+mod factor;
+mod setup;
+mod keep;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use nvr_base::Principal;
 use nvr_base::principal::{Role, Scope};
+use nvr_base::{Clock, Principal, Result, Secret};
+use nvr_store::{NewAudit, SessionRow, Store, UserRow};
+use tokio::sync::{Semaphore, watch};
+
+use crate::vault::Vault;
+
+pub use accounts::{
+    AccountChange, NewAccount, NewProgram, add_key, add_user, change_user, find_user,
+    generate_password,
+};
+pub use address::Network;
+pub use log_in::{LogIn, LoggedIn, Proof, Tokens as TokenPair};
+pub use password::REALM;
+pub use people::KEY_MARK;
+pub use refused::Refused;
+
+use limit::Attempts;
+use meter::Meters;
+use people::People;
+use setup::Setup;
+use tokens::Tokens;
+
+/// Cookie of a browser that is logged in.
+pub const SESSION_COOKIE: &str = "nvrd_session";
 
 /// What somebody must be allowed to do before a request is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,46 +110,204 @@ pub struct Asked<'a> {
 pub struct Identified {
     /// Who it is.
     pub principal: Arc<Principal>,
+    /// The session they asked in; none for keys and where nobody logs in.
+    pub session: Option<String>,
+    /// Where they ask from, behind the proxies that are trusted.
+    pub address: Option<IpAddr>,
     /// What the answer carries, such as how many requests are left.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Somebody who may not.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Refused {
-    /// 401, 403, 429 or 503.
-    pub status: u16,
-    /// One sentence for people.
-    pub detail: String,
-    /// What the answer carries beside it.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+impl Identified {
+    /// Whoever sits at this machine, where nobody is asked who they are.
+    pub fn local() -> Self {
+        Self {
+            principal: Arc::new(Principal::local()),
+            session: None,
+            address: None,
+            headers: Vec::new(),
+        }
+    }
+}
+
+/// What [`Auth`] is built from.
+#[expect(
+    missing_debug_implementations,
+    reason = "moved once, from the composition root"
+)]
+pub struct Parts<'a> {
+    /// The store.
+    pub store: Store,
+    /// Seals what Digest and the second factor need.
+    pub vault: Arc<Vault>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The folder of the keys.
+    pub keys: &'a Path,
+    /// Whether only this machine reaches the listeners.
+    pub loopback: bool,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// The gate of every listener.
-#[derive(Debug, Default)]
-pub struct Auth {}
+pub struct Auth {
+    store: Store,
+    vault: Arc<Vault>,
+    clock: Arc<dyn Clock>,
+    tokens: Tokens,
+    loopback: bool,
+    trusted_proxies: Vec<Network>,
+    people: RwLock<Arc<People>>,
+    /// Held while everybody is read anew, so that what was read first never comes last.
+    reading: Mutex<()>,
+    /// The version of the people, for those who keep connections open.
+    changes: watch::Sender<i64>,
+    attempts: Attempts,
+    meters: Meters,
+    /// When sessions were last used, until it is written.
+    seen: Mutex<HashMap<String, i64>>,
+    hashing: Arc<Semaphore>,
+    setup: Mutex<Option<Setup>>,
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Auth").finish_non_exhaustive()
+    }
+}
 
 impl Auth {
-    /// A gate that is open to whoever sits at this machine.
-    pub fn open() -> Self {
-        Self::default()
+    /// Reads who there is. Blocks.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or the keys that sign cannot be read or made.
+    pub fn open(parts: Parts<'_>) -> Result<Self> {
+        let people = People::read(&parts.store)?;
+        let now_unix = parts.clock.unix_us() / 1_000_000;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            tokens: Tokens::open_in(parts.keys, now_unix)?,
+            store: parts.store,
+            vault: parts.vault,
+            clock: parts.clock,
+            loopback: parts.loopback,
+            trusted_proxies: parts.trusted_proxies,
+            changes: watch::Sender::new(people.version),
+            people: RwLock::new(Arc::new(people)),
+            reading: Mutex::new(()),
+            attempts: Attempts::default(),
+            meters: Meters::default(),
+            seen: Mutex::default(),
+            hashing: Arc::new(Semaphore::new(cores)),
+            setup: Mutex::new(None),
+        })
     }
 
     /// Whether everybody who reaches a listener may do everything, because there are no users yet.
+    ///
+    /// Never behind a proxy: whoever comes through one seems to be of this machine.
     pub fn is_open(&self) -> bool {
-        true
+        self.loopback && self.trusted_proxies.is_empty() && self.people().is_empty()
     }
 
-    /// Says who asks.
+    /// Whether there is no user yet.
+    pub fn needs_setup(&self) -> bool {
+        self.people().is_empty()
+    }
+
+    /// Who somebody is by now, whose connection lasts; `None` once they may not ask any more.
+    pub fn still(&self, known: &Identified) -> Option<Arc<Principal>> {
+        use nvr_base::principal::Actor;
+        let (people, now_us) = (self.people(), self.clock.unix_us());
+        match &known.principal.actor {
+            Actor::System => Some(Arc::clone(&known.principal)),
+            Actor::Anonymous => Some(Arc::clone(&known.principal)),
+            Actor::Local => self.is_open().then(|| Arc::clone(&known.principal)),
+            Actor::User { .. } => {
+                let (_, person) = people.session(known.session.as_deref()?, now_us)?;
+                Some(Arc::clone(&person.principal))
+            }
+            Actor::Key { id, .. } => {
+                let program = people.key_by_id(id, now_us)?;
+                Some(Arc::clone(&program.principal))
+            }
+        }
+    }
+
+    /// Tells whenever users, sessions or keys changed.
+    pub fn changes(&self) -> watch::Receiver<i64> {
+        self.changes.subscribe()
+    }
+
+    /// An active user by the very name, and what Digest knows of their password in the realm [`REALM`].
+    ///
+    /// `None` also for one who must choose a password first.
+    pub fn digest_of(&self, name: &str) -> Option<(Arc<Principal>, Secret)> {
+        let people = self.people();
+        let person = people.named(name)?;
+        let row = &person.row;
+        if !row.active || row.must_change_password || row.name != name {
+            return None;
+        }
+        let digest = self.vault.open(row.digest.as_deref()?);
+        let digest = digest.inspect_err(|error| tracing::error!(user = name, %error, "no Digest"));
+        Some((Arc::clone(&person.principal), digest.ok()?))
+    }
+
+    /// The user with an id, as known now.
+    pub fn user(&self, id: &str) -> Option<UserRow> {
+        self.people().user(id).map(|person| person.row.clone())
+    }
+
+    /// The sessions of a user that go on, the newest first.
+    pub fn sessions_of(&self, user_id: &str) -> Vec<SessionRow> {
+        self.people().sessions_of(user_id, self.clock.unix_us())
+    }
+
+    /// Adds a line to the audit log. Blocks; a failure is logged, for what it tells of has happened.
+    pub fn note(&self, entry: &NewAudit) {
+        if let Err(error) = self.store.add_audit(entry) {
+            tracing::error!(%error, action = entry.action, actor = entry.actor, "the audit log lacks a line");
+        }
+    }
+
+    /// Adds a line to the audit log, off the threads that serve requests.
+    pub async fn note_later(self: &Arc<Self>, entry: NewAudit) {
+        let this = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || this.note(&entry)).await;
+        if let Err(error) = done {
+            tracing::error!(%error, "the audit log lacks a line");
+        }
+    }
+
+    /// Reads everybody anew, after a change. Blocks.
     ///
     /// # Errors
-    /// When credentials are missing, wrong or not enough, or too many requests came.
-    pub async fn identify(&self, asked: &Asked<'_>) -> Result<Identified, Refused> {
-        let principal = Principal::local();
-        debug_assert!(asked.need.allows(&principal));
-        Ok(Identified {
-            principal: Arc::new(principal),
-            headers: Vec::new(),
-        })
+    /// Those of the database; then those who were known stay.
+    pub fn reload(&self) -> Result<()> {
+        let _turn = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let people = Arc::new(People::read(&self.store)?);
+        let (version, now_us) = (people.version, self.clock.unix_us());
+        self.meters
+            .retain(|id| people.key_by_id(id, now_us).is_some());
+        if !people.is_empty() {
+            self.end_setup();
+        }
+        *self.people.write().unwrap_or_else(PoisonError::into_inner) = people;
+        self.changes.send_replace(version);
+        Ok(())
+    }
+
+    fn people(&self) -> Arc<People> {
+        Arc::clone(&self.people.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn now_unix(&self) -> i64 {
+        self.clock.unix_us() / 1_000_000
     }
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

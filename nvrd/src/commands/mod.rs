@@ -2,7 +2,10 @@
 
 mod run;
 mod fsck;
+mod identity;
+mod key;
 mod rebuild;
+mod user;
 mod verify;
 
 use std::io::Write;
@@ -14,8 +17,10 @@ use std::time::Duration;
 use nvr_base::{Clock as _, Error, RealClock, Result};
 
 pub(crate) use fsck::{FsckArguments, fsck};
+pub(crate) use key::{KeyArguments, key};
 pub(crate) use rebuild::{RebuildArguments, rebuild};
 pub(crate) use run::run;
+pub(crate) use user::{UserArguments, user};
 pub(crate) use verify::{VerifyArguments, verify};
 
 /// How often a long check says how far it is.

@@ -22,6 +22,7 @@ pub(crate) fn run(config: Config, folder: PathBuf, print_events: bool) -> Result
         .map_err(|error| Error::internal(format!("no runtime: {error}")))?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
+        let scheme = if config.api.tls { "https" } else { "http" };
         let app = App::start(config, &folder).await?;
         if let Some(adapter) = app.adapter_address() {
             tracing::info!(
@@ -29,11 +30,12 @@ pub(crate) fn run(config: Config, folder: PathBuf, print_events: bool) -> Result
             );
         }
         tracing::info!(
-            "API http://{}/api/v1, documentation http://{}/docs, RTSP rtsp://{}/<camera>",
+            "API {scheme}://{}/api/v1, documentation {scheme}://{}/docs, RTSP rtsp://{}/<camera>",
             app.api_address(),
             app.api_address(),
             app.rtsp_address()
         );
+        offer_set_up(&app, scheme, print_events);
         app.watch_over()?;
         systemd::ready();
         tokio::select! {
@@ -46,6 +48,30 @@ pub(crate) fn run(config: Config, folder: PathBuf, print_events: bool) -> Result
         tracing::info!("stopped: every open segment and event is closed");
         Ok(())
     })
+}
+
+/// Prints the link by which the first user is made, where there is none yet.
+///
+/// Never into the log, which the API shows; standard output is for events where they are printed.
+fn offer_set_up(app: &App, scheme: &str, print_events: bool) {
+    let Some(secret) = app.begin_setup() else {
+        return;
+    };
+    let mut address = app.api_address();
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.is_ipv4() {
+            true => std::net::Ipv4Addr::LOCALHOST.into(),
+            false => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    let line = format!(
+        "nvrd: there is no user yet; make the first one within a day: {scheme}://{address}/setup?token={}",
+        secret.expose()
+    );
+    match print_events {
+        true => say(&mut std::io::stderr(), &line),
+        false => say(&mut std::io::stdout(), &line),
+    }
 }
 
 /// SIGTERM and SIGINT stop, SIGHUP reads anew.

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::auth::Network;
+
 /// `[api]`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,6 +22,8 @@ pub struct ApiConfig {
     pub connections_per_address: usize,
     /// Seconds that a connection may wait for its next request, 1 to 3600; 10 unless given.
     pub idle_s: u32,
+    /// Proxies whose `X-Forwarded-For` is believed: addresses, or networks such as `10.0.0.0/8`.
+    pub trusted_proxies: Vec<Network>,
 }
 
 impl Default for ApiConfig {
@@ -30,6 +34,7 @@ impl Default for ApiConfig {
             connections: 256,
             connections_per_address: 64,
             idle_s: 10,
+            trusted_proxies: Vec::new(),
         }
     }
 }

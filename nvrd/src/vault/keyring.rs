@@ -53,18 +53,18 @@ pub fn random<const N: usize>() -> [u8; N] {
 }
 
 impl Keyring {
-    /// Reads the keys of a file, or makes one where there is no file.
+    /// Reads the keys of a file, or makes one where there is no file; `now_unix` is noted as its birth.
     ///
     /// # Errors
     /// When the file cannot be read or made, or holds no keys; it is never replaced.
-    pub fn load_or_make(file: &Path) -> Result<Self> {
+    pub fn load_or_make(file: &Path, now_unix: i64) -> Result<Self> {
         if let Some(keys) = read(file)? {
             return Ok(Self::of(file, keys));
         }
         let folder = folder_of(file);
         std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
         set_mode(folder, 0o700)?;
-        let unfinished = write_beside(file, &[fresh(0)])?;
+        let unfinished = write_beside(file, &[fresh(now_unix)])?;
         // Whoever comes second, the command line beside the daemon say, takes the key of the first.
         match std::fs::hard_link(&unfinished, file) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -212,10 +212,10 @@ mod tests {
     fn keys_are_for_their_owner_and_come_back() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("keys/a.key");
-        let first = Keyring::load_or_make(&file).unwrap();
+        let first = Keyring::load_or_make(&file, 0).unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
-        let again = Keyring::load_or_make(&file).unwrap();
+        let again = Keyring::load_or_make(&file, 0).unwrap();
         assert_eq!(first.current(), again.current());
         let left = std::fs::read_dir(file.parent().unwrap()).unwrap().count();
         assert_eq!(left, 1, "something unfinished stays");
@@ -225,12 +225,12 @@ mod tests {
     fn a_new_key_leaves_the_one_before_it() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.key");
-        let mut ring = Keyring::load_or_make(&file).unwrap();
+        let mut ring = Keyring::load_or_make(&file, 0).unwrap();
         let first = ring.current().clone();
         ring.rotate(5).unwrap();
         let second = ring.current().clone();
         assert_ne!(first, second);
-        let read = Keyring::load_or_make(&file).unwrap();
+        let read = Keyring::load_or_make(&file, 0).unwrap();
         assert_eq!(read.current(), &second);
         assert_eq!(read.find(&first.id), Some(&first));
         ring.rotate(6).unwrap();
@@ -244,7 +244,7 @@ mod tests {
         let file = folder.path().join("a.key");
         for bad in ["", "rubbish\n", "01234567 0 AAAA\n", "01234567 x x y\n"] {
             std::fs::write(&file, bad).unwrap();
-            let error = Keyring::load_or_make(&file).unwrap_err();
+            let error = Keyring::load_or_make(&file, 0).unwrap_err();
             assert!(error.to_string().contains("put it back"), "{bad}: {error}");
             assert_eq!(std::fs::read_to_string(&file).unwrap(), bad);
         }

@@ -31,7 +31,7 @@ impl Vault {
     /// When the file of the key cannot be read or made.
     pub fn open_in(folder: &Path) -> Result<Self> {
         Ok(Self {
-            ring: Keyring::load_or_make(&folder.join(FILE))?,
+            ring: Keyring::load_or_make(&folder.join(FILE), 0)?,
         })
     }
 

@@ -12,13 +12,18 @@ use crate::events;
 use crate::failure::from_query;
 
 /// Tables that no file of a recording can give back, in an order that keeps references whole.
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 11] = [
     "cameras",
     "storages",
     "runs",
     "gaps",
     "events",
     "event_zones",
+    "users",
+    "user_cameras",
+    "api_keys",
+    "api_key_cameras",
+    "audit_log",
 ];
 /// Rows that are taken at once from a table that cannot be read as a whole, and given up at once.
 const CHUNK: i64 = 64;
@@ -52,7 +57,7 @@ struct Bounds {
 
 impl Store {
     /// Copies what can be read of another database file into this one, but for segments: cameras made over the API,
-    /// events, gaps, runs, storages and what is still to be unlinked.
+    /// users, keys, the audit log, events, gaps, runs, storages and what is still to be unlinked.
     ///
     /// Rows that are here stay as they are. The other file is not written to. Segments come after it, so that they
     /// are ranked by the events.

@@ -116,11 +116,17 @@ impl Store {
         records.into_iter().map(SessionRow::try_from).collect()
     }
 
-    /// Replaces the secret of a session; one that is not the current one ends the session.
+    /// Replaces the secret of a session, which goes on until `until_us` then; one that is not the current one ends it.
     ///
     /// # Errors
     /// Only those of the database.
-    pub fn rotate_session(&self, id: &str, shown: &str, new: &str) -> Result<Rotated> {
+    pub fn rotate_session(
+        &self,
+        id: &str,
+        shown: &str,
+        new: &str,
+        until_us: i64,
+    ) -> Result<Rotated> {
         let now_us = self.now_us();
         self.write(|conn| {
             let live = sessions::table
@@ -128,7 +134,11 @@ impl Store {
                 .filter(sessions::expires_us.gt(now_us));
             let current = live.filter(sessions::secret_hash.eq(shown));
             let updated = diesel::update(current)
-                .set((sessions::secret_hash.eq(new), sessions::seen_us.eq(now_us)))
+                .set((
+                    sessions::secret_hash.eq(new),
+                    sessions::seen_us.eq(now_us),
+                    sessions::expires_us.eq(until_us),
+                ))
                 .execute(conn)?;
             if updated > 0 {
                 changed(conn)?;

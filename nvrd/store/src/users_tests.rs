@@ -181,15 +181,21 @@ fn sessions_end_with_their_user_and_with_a_replayed_secret() {
     }
     assert_eq!(store.user(&bob.id).unwrap().last_login_us, Some(NOW_US));
     assert_eq!(
-        store.rotate_session("a", "h0", "h1").unwrap(),
+        store
+            .rotate_session("a", "h0", "h1", NOW_US + 1_000_000)
+            .unwrap(),
         Rotated::Done
     );
     assert_eq!(
-        store.rotate_session("a", "h0", "h2").unwrap(),
+        store
+            .rotate_session("a", "h0", "h2", NOW_US + 1_000_000)
+            .unwrap(),
         Rotated::Replayed
     );
     assert_eq!(
-        store.rotate_session("a", "h1", "h2").unwrap(),
+        store
+            .rotate_session("a", "h1", "h2", NOW_US + 1_000_000)
+            .unwrap(),
         Rotated::Gone
     );
     assert_eq!(ids(), ["b", "c"]);
@@ -202,7 +208,9 @@ fn sessions_end_with_their_user_and_with_a_replayed_secret() {
     assert_eq!(ids(), ["d"]);
     clock.advance(Duration::from_secs(1));
     assert_eq!(
-        store.rotate_session("d", "h0", "h1").unwrap(),
+        store
+            .rotate_session("d", "h0", "h1", NOW_US + 1_000_000)
+            .unwrap(),
         Rotated::Replayed
     );
     store

@@ -11,6 +11,9 @@ mod hostile;
 mod live;
 mod notifications;
 mod posted;
+mod matrix;
+mod people;
+mod canary;
 mod refusals;
 mod logs;
 mod served;
@@ -34,6 +37,7 @@ use warp::http::Response;
 
 use super::{ApiContext, routes};
 use crate::alarms::Alarms;
+use crate::auth::{self, Auth};
 use crate::cameras::{Cameras, Parts};
 use crate::config::Config;
 use crate::evidence::Evidence;
@@ -129,9 +133,18 @@ impl World {
             exports: exports.clone(),
             log_is_fixed: false,
         });
-        let context = ApiContext::new(cameras, store, storage, retention, exports, clock_of_all)
-            .with_evidence(Arc::new(evidence))
-            .with_settings(Arc::new(settings.unwrap()));
+        let auth = auth_of(&store, &cameras, &clock_of_all, &storage);
+        let context = ApiContext::new(
+            cameras,
+            store,
+            storage,
+            retention,
+            exports,
+            auth,
+            clock_of_all,
+        )
+        .with_evidence(Arc::new(evidence))
+        .with_settings(Arc::new(settings.unwrap()));
         Self {
             context: Arc::new(context),
             clock,
@@ -201,15 +214,26 @@ impl World {
 
     /// Stores a segment of `front` that began `second` seconds after [`NOW_US`] and took ten, with its file.
     fn add_segment(&self, second: i64, bytes: &[u8], blake3: Option<&str>) -> String {
+        self.add_segment_of("front", second, bytes, blake3)
+    }
+
+    /// The same of another camera.
+    fn add_segment_of(
+        &self,
+        camera: &str,
+        second: i64,
+        bytes: &[u8],
+        blake3: Option<&str>,
+    ) -> String {
         let id = self.context.store.new_id();
-        let path = format!("front/{second}.mp4");
+        let path = format!("{camera}/{second}.mp4");
         let file = self.context.storage.recordings().join(&path);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(file, bytes).unwrap();
         let start_us = NOW_US + second * SECOND_US;
         let segment = SegmentRow {
             id: id.clone(),
-            camera: "front".to_owned(),
+            camera: camera.to_owned(),
             path,
             start_us,
             end_us: start_us + 10 * SECOND_US,
@@ -228,6 +252,24 @@ impl World {
         assert!(self.context.store.insert_segment(&segment).unwrap());
         id
     }
+}
+
+/// Who asks, where only this machine does.
+fn auth_of(
+    store: &Store,
+    cameras: &Cameras,
+    clock: &Arc<dyn Clock>,
+    storage: &Storage,
+) -> Arc<Auth> {
+    let auth = Auth::open(auth::Parts {
+        store: store.clone(),
+        vault: cameras.vault().clone(),
+        clock: clock.clone(),
+        keys: &storage.keys(),
+        loopback: true,
+        trusted_proxies: Vec::new(),
+    });
+    Arc::new(auth.unwrap())
 }
 
 /// Waits until the RTSP server answers: its thread has to be in its loop before it can be told to leave it.

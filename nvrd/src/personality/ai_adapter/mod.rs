@@ -36,7 +36,7 @@ use crate::api::access::Caller;
 use crate::api::context::Lane;
 use crate::api::error::ApiResult;
 use crate::api::route::Table;
-use crate::auth::{Auth, Need};
+use crate::auth::Need;
 use crate::config::AiAdapterConfig;
 use crate::infer::{Analysis, Eye};
 use crate::net;
@@ -222,11 +222,7 @@ macro_rules! with {
 #[rustfmt::skip]
 fn table(context: &ApiContext, adapter: Arc<Adapter>) -> Table {
     // As the original, it asks nobody who they are unless it is told to.
-    let gate = match adapter.auth {
-        true => Arc::clone(&context.auth),
-        false => Arc::new(Auth::open()),
-    };
-    Table::new(Arc::new(context.behind(gate)))
+    Table::new(Arc::new(context.for_listener(!adapter.auth)))
         .on(Method::GET, "/health", Need::Public, with!(adapter, discover::health))
         .on(Method::GET, "/capabilities", Need::Public, with!(adapter, discover::capabilities))
         .on(Method::GET, "/tasks", Need::SeeCameras, with!(adapter, discover::tasks))
