@@ -57,6 +57,8 @@ pub struct App {
     /// Looks after users and keys.
     identity: tokio::task::JoinHandle<()>,
     auth: Arc<Auth>,
+    /// Stays in touch with the controllers that lend cameras.
+    protect: tokio::task::JoinHandle<()>,
     api_address: std::net::SocketAddr,
     adapter: Option<ai_adapter::Running>,
     stopping: Shutdown,
@@ -121,6 +123,7 @@ impl App {
         let context = context.with_tls(options.tls.clone());
         let context = Arc::new(context.with_settings(Arc::clone(&settings)));
         let adapter = adapter.map(|adapter| adapter.start(&context, &outbound, &stopping));
+        let controllers = Arc::clone(context.controllers());
         let service = api::service(context);
         let options = options.with_pulse(pulses.begin("api", API_PULSE));
         let api = tokio::spawn(net::serve(listener, service, options, stopping.clone()));
@@ -139,6 +142,7 @@ impl App {
             api,
             identity,
             auth: kept.auth,
+            protect: tokio::spawn(controllers.run(stopping.clone())),
             api_address,
             adapter,
             stopping,
@@ -216,6 +220,7 @@ impl App {
             api,
             adapter,
             identity,
+            protect,
             stopping,
             ..
         } = self;
@@ -226,6 +231,8 @@ impl App {
             adapter.stopped().await;
         }
         let identity = identity.await;
+        // It holds the cameras, which the ingest waits for.
+        let protect = protect.await;
         let stopped = run_blocking(move || {
             storage.watch_bell.ring();
             storage.retention_bell.ring();
@@ -245,6 +252,9 @@ impl App {
                 .map_err(|_| Error::internal("the thread of the exports panicked"))
         });
         stopped.await??;
+        protect.map_err(|error| {
+            Error::internal("staying in touch with controllers panicked").with_source(error)
+        })?;
         api.map_err(|error| Error::internal("the API panicked").with_source(error))?;
         identity
             .map_err(|error| Error::internal("what looks after users panicked").with_source(error))

@@ -24,6 +24,8 @@ pub mod retention;
 pub mod exports;
 pub mod stills;
 pub mod timelapse;
+pub mod ai;
+pub mod protect;
 pub mod auth;
 pub mod net;
 pub mod infer;

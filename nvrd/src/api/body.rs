@@ -116,7 +116,7 @@ fn essence(content_type: Option<&str>) -> &str {
     first.unwrap_or_default().trim()
 }
 
-fn check_content_type(content_type: Option<&str>) -> ApiResult<()> {
+pub(super) fn check_content_type(content_type: Option<&str>) -> ApiResult<()> {
     if essence(content_type).eq_ignore_ascii_case("application/json") {
         Ok(())
     } else {

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::error::{ApiError, ApiResult};
 use super::health::LastCheck;
+use crate::ai::Ai;
 use crate::auth::{Asked, Auth, Identified, Refused};
 use crate::cameras::Cameras;
 use crate::evidence::Evidence;
@@ -16,6 +17,7 @@ use crate::exports::Exports;
 use crate::hub::{self, Hub};
 use crate::live::Live;
 use crate::net::tls::Tls;
+use crate::protect::Controllers;
 use crate::pulse::Pulses;
 use crate::retention::Retention;
 use crate::settings::Settings;
@@ -37,6 +39,8 @@ pub struct ApiContext {
     pub(crate) cameras: Arc<Cameras>,
     /// Seals what is stored and must not be read there.
     pub(super) vault: Arc<Vault>,
+    pub(super) ai: Arc<Ai>,
+    pub(super) protect: Arc<Controllers>,
     pub(super) store: Store,
     pub(crate) storage: Arc<Storage>,
     pub(super) retention: Arc<Retention>,
@@ -113,9 +117,25 @@ impl ApiContext {
             Arc::clone(&clock),
         );
         let hub = Hub::new(Arc::clone(&clock), hub::LISTENERS, Shutdown::new());
+        let outbound = cameras.outbound().cloned().unwrap_or_default();
+        let ai = Ai::new(
+            store.clone(),
+            Arc::clone(&outbound),
+            Arc::clone(cameras.vault()),
+            Arc::clone(&clock),
+        );
+        let protect = Controllers::new(
+            store.clone(),
+            outbound,
+            Arc::clone(cameras.vault()),
+            Arc::clone(&cameras),
+            Arc::clone(&clock),
+        );
         Self {
             auth,
             open: false,
+            ai: Arc::new(ai),
+            protect: Arc::new(protect),
             vault: Arc::clone(cameras.vault()),
             cameras,
             store,
@@ -143,6 +163,11 @@ impl ApiContext {
             plans: Arc::new(Semaphore::new(1)),
             checks: Arc::new(Semaphore::new(1)),
         }
+    }
+
+    /// The controllers that lend cameras, for whoever stays in touch with them.
+    pub fn controllers(&self) -> &Arc<Controllers> {
+        &self.protect
     }
 
     /// The same context with the chains of recordings.

@@ -40,6 +40,10 @@ mod setup;
 mod users;
 mod keys;
 mod audit;
+mod upload;
+mod ai;
+mod ai_providers;
+mod protect;
 mod file;
 mod time;
 pub(crate) mod openapi;
@@ -78,10 +82,41 @@ pub fn service(
     TowerToHyperService::new(warp::service(routes(context)))
 }
 
+/// Pictures in words, and cameras that controllers lend.
+#[rustfmt::skip]
+fn words_and_loans(table: route::Table) -> route::Table {
+    table
+        .on(Method::POST, "/api/v1/events/{id}/reanalyse", Need::Operate, ai::reanalyse)
+        .on(Method::POST, "/api/v1/events/{id}/reanalyze", Need::Operate, ai::reanalyze)
+        .on(Method::POST, "/api/v1/ai/describe", Need::Operate, ai::describe)
+        .on(Method::GET, "/api/v1/ai/usage", Need::SeeEvents, ai::usage)
+        .on(Method::GET, "/api/v1/ai/capabilities", Need::SeeEvents, ai::capabilities)
+        .on(Method::GET, "/api/v1/ai/context-metrics", Need::SeeEvents, ai::context_metrics)
+        .on(Method::POST, "/api/v1/ai/refine-prompt", Need::Operate, ai::refine_prompt)
+        .on(Method::GET, "/api/v1/ai/providers", Need::Manage, ai_providers::list)
+        .on(Method::POST, "/api/v1/ai/providers", Need::Manage, ai_providers::create)
+        .on(Method::GET, "/api/v1/ai/providers/{id}", Need::Manage, ai_providers::get)
+        .on(Method::PUT, "/api/v1/ai/providers/{id}", Need::Manage, ai_providers::change)
+        .on(Method::DELETE, "/api/v1/ai/providers/{id}", Need::Manage, ai_providers::delete)
+        .on(Method::POST, "/api/v1/ai/providers/{id}/test", Need::Manage, ai_providers::test)
+        .on(Method::GET, "/api/v1/protect/controllers", Need::Manage, protect::list)
+        .on(Method::POST, "/api/v1/protect/controllers", Need::Manage, protect::create)
+        .on(Method::POST, "/api/v1/protect/controllers/test", Need::Manage, protect::test)
+        .on(Method::GET, "/api/v1/protect/controllers/{id}", Need::Manage, protect::get)
+        .on(Method::PUT, "/api/v1/protect/controllers/{id}", Need::Manage, protect::change)
+        .on(Method::DELETE, "/api/v1/protect/controllers/{id}", Need::Manage, protect::delete)
+        .on(Method::POST, "/api/v1/protect/controllers/{id}/test", Need::Manage, protect::test_saved)
+        .on(Method::POST, "/api/v1/protect/controllers/{id}/connect", Need::Manage, protect::connect)
+        .on(Method::POST, "/api/v1/protect/controllers/{id}/disconnect", Need::Manage, protect::disconnect)
+        .on(Method::GET, "/api/v1/protect/controllers/{id}/cameras", Need::Manage, protect::cameras)
+        .on(Method::POST, "/api/v1/protect/controllers/{id}/cameras/{camera_id}/enable", Need::Manage, protect::enable)
+        .on(Method::POST, "/api/v1/protect/controllers/{id}/cameras/{camera_id}/disable", Need::Manage, protect::disable)
+}
+
 #[rustfmt::skip]
 #[expect(clippy::too_many_lines, reason = "it is a table")]
 fn table(context: Arc<ApiContext>) -> route::Table {
-    route::Table::new(context)
+    words_and_loans(route::Table::new(context))
         .on(Method::GET, "/api/v1/system/health", Need::Public, health::get)
         .on(Method::GET, "/api/v1/system/ssl-status", Need::SeeCameras, ssl::get)
         .on(Method::GET, "/api/v1/system/settings", Need::Manage, settings::get)

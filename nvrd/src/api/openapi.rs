@@ -14,9 +14,9 @@ use super::access::Caller;
 use super::error::{ApiError, ApiResult, ErrorBody};
 use super::reply::{Content, Redirect};
 use super::{
-    audit, auth, cameras, coverage, events, evidence, exports, health, keeping, keys, mfa,
-    notifications, posted, recordings, reference, setup, snapshot, socket, ssl, stills, storage,
-    stream, timelapses, trigger, users,
+    ai, ai_providers, audit, auth, cameras, coverage, events, evidence, exports, health, keeping,
+    keys, mfa, notifications, posted, protect, recordings, reference, setup, snapshot, socket, ssl,
+    stills, storage, stream, timelapses, trigger, users,
 };
 
 /// The document; a test compares its paths with the table of routes.
@@ -119,6 +119,31 @@ use super::{
         keys::revoke,
         keys::usage,
         audit::list,
+        ai::reanalyse,
+        ai::reanalyze,
+        ai::describe,
+        ai::usage,
+        ai::capabilities,
+        ai::context_metrics,
+        ai::refine_prompt,
+        ai_providers::list,
+        ai_providers::create,
+        ai_providers::get,
+        ai_providers::change,
+        ai_providers::delete,
+        ai_providers::test,
+        protect::list,
+        protect::create,
+        protect::get,
+        protect::change,
+        protect::delete,
+        protect::test,
+        protect::test_saved,
+        protect::connect,
+        protect::disconnect,
+        protect::cameras,
+        protect::enable,
+        protect::disable,
         document,
         reference::page,
         docs,
@@ -137,6 +162,8 @@ use super::{
         (name = "timelapses", description = "Stretches of time as short films."),
         (name = "auth", description = "Logging in and out, and what a person does with their own."),
         (name = "users", description = "People, programs with API keys, and the log of what they changed."),
+        (name = "ai", description = "Pictures in words, and who makes them."),
+        (name = "protect", description = "Controllers, and the cameras they lend."),
         (name = "documentation", description = "This description."),
     ),
 )]
@@ -170,6 +197,14 @@ const REQUESTS: &[&str] = &[
     "NewUser",
     "UserChange",
     "NewApiKey",
+    "DescribeRequest",
+    "ReanalyseRequest",
+    "RefineRequest",
+    "NewAiProvider",
+    "AiProviderChange",
+    "NewController",
+    "ControllerChange",
+    "EnableRequest",
 ];
 
 /// Marks every field of an answer as present: what is not known is `null`.

@@ -149,6 +149,11 @@ impl Cameras {
         self
     }
 
+    /// What judges the places that clients name.
+    pub fn outbound(&self) -> Option<&Arc<Outbound>> {
+        self.outbound.as_ref()
+    }
+
     /// Starts what shall run; passwords that an earlier version stored as they are get sealed first.
     ///
     /// # Errors

@@ -62,6 +62,18 @@ struct Target {
     addresses: Vec<SocketAddr>,
 }
 
+impl Default for Outbound {
+    /// A guard without exceptions, which trusts whom the system trusts.
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            ca_pem: None,
+            names: Arc::new(SystemNames),
+            own: RwLock::default(),
+        }
+    }
+}
+
 impl Outbound {
     /// A guard with the exceptions of the configuration file.
     ///
@@ -76,8 +88,7 @@ impl Outbound {
         Ok(Self {
             allow: config.allow.clone(),
             ca_pem: config.ca_file.as_ref().map(read).transpose()?,
-            names: Arc::new(SystemNames),
-            own: RwLock::default(),
+            ..Self::default()
         })
     }
 

@@ -71,12 +71,15 @@ pub(super) async fn latest(
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn get(caller: Caller, [id]: [String; 1], (): ()) -> ApiResult<Json<Event>> {
-    let event = caller.run(Lane::Read, move |caller| {
-        let row = caller.store.event(caller.principal(), &id)?;
-        let beside = beside(caller, std::slice::from_ref(&row))?;
-        Ok(event_of(row, &beside))
-    });
+    let event = caller.run(Lane::Read, move |caller| shown(caller, &id));
     event.await.map(Json)
+}
+
+/// An event that the caller may know of.
+pub(super) fn shown(caller: &Caller, id: &str) -> Result<Event> {
+    let row = caller.store.event(caller.principal(), id)?;
+    let beside = beside(caller, std::slice::from_ref(&row))?;
+    Ok(event_of(row, &beside))
 }
 
 /// Removes an event that is over, and its thumbnail; the recording stays.

@@ -1,5 +1,6 @@
 //! The API asked as clients ask it, over real parts in a folder of its own.
 
+mod ai;
 mod cameras;
 mod coverage;
 mod document;
@@ -14,6 +15,7 @@ mod posted;
 mod matrix;
 mod people;
 mod canary;
+mod protect;
 mod refusals;
 mod logs;
 mod served;
@@ -39,7 +41,7 @@ use super::{ApiContext, routes};
 use crate::alarms::Alarms;
 use crate::auth::{self, Auth};
 use crate::cameras::{Cameras, Parts};
-use crate::config::Config;
+use crate::config::{Config, OutboundConfig};
 use crate::evidence::Evidence;
 use crate::exports::{Exports, Parts as ExportParts};
 use crate::outbound::Outbound;
@@ -98,8 +100,7 @@ impl World {
             restream: Restream::start(([127, 0, 0, 1], 0).into(), taps.clone()).unwrap(),
             taps,
         });
-        let outbound = Arc::new(Outbound::new(&Default::default()).unwrap());
-        let cameras = Arc::new(cameras.unwrap().with_outbound(outbound));
+        let cameras = Arc::new(cameras.unwrap().with_outbound(guard()));
         cameras.start().unwrap();
         await_rtsp(cameras.rtsp_address());
         storage.identify(&store).unwrap();
@@ -270,6 +271,15 @@ fn auth_of(
         trusted_proxies: Vec::new(),
     });
     Arc::new(auth.unwrap())
+}
+
+/// Small servers of the tests are on this machine; the rest of it stays refused.
+fn guard() -> Arc<Outbound> {
+    let config = OutboundConfig {
+        allow: vec!["127.0.0.1".parse().unwrap()],
+        ca_file: None,
+    };
+    Arc::new(Outbound::new(&config).unwrap())
 }
 
 /// Waits until the RTSP server answers: its thread has to be in its loop before it can be told to leave it.
