@@ -11,7 +11,9 @@ use support::run_any;
 
 /// The program that makes the requests, where scripts/setup has put it.
 fn schemathesis() -> Option<PathBuf> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent()?.to_owned();
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .parent()?
+        .to_owned();
     let path = root.join(".deps/schemathesis/bin/schemathesis");
     path.is_file().then_some(path)
 }
@@ -44,7 +46,10 @@ fn bearer(daemon: &Daemon, name: &str) -> String {
         .body_mut()
         .read_json()
         .unwrap();
-    format!("Authorization: Bearer {}", answer["access_token"].as_str().unwrap())
+    format!(
+        "Authorization: Bearer {}",
+        answer["access_token"].as_str().unwrap()
+    )
 }
 
 #[test]
@@ -68,19 +73,42 @@ fn the_api_keeps_its_own_description() {
         asked.is_ok().then(|| bearer(&daemon, "ada"))
     });
     let roles = [
-        Role { name: "nobody", header: None, thorough: false },
-        Role { name: "viewer", header: Some(bearer(&daemon, "vera")), thorough: false },
-        Role { name: "operator", header: Some(bearer(&daemon, "olaf")), thorough: false },
-        Role { name: "admin", header: Some(admin), thorough: true },
+        Role {
+            name: "nobody",
+            header: None,
+            thorough: false,
+        },
+        Role {
+            name: "viewer",
+            header: Some(bearer(&daemon, "vera")),
+            thorough: false,
+        },
+        Role {
+            name: "operator",
+            header: Some(bearer(&daemon, "olaf")),
+            thorough: false,
+        },
+        Role {
+            name: "admin",
+            header: Some(admin),
+            thorough: true,
+        },
     ];
     let examples = number_from_env("NVRD_EXAMPLES", 1);
     let mut cases = 0;
     for role in &roles {
         cases += try_as(&schemathesis, &daemon, role, examples);
         // Nobody needs to log in to hear whether all is well.
-        assert!(daemon.get("/system/health")["status"].is_string(), "as {}", role.name);
+        assert!(
+            daemon.get("/system/health")["status"].is_string(),
+            "as {}",
+            role.name
+        );
     }
-    println!("{cases} requests as {} roles, none answered outside the description", roles.len());
+    println!(
+        "{cases} requests as {} roles, none answered outside the description",
+        roles.len()
+    );
     assert!(cases >= 1000, "{cases} requests are too few");
 }
 
@@ -91,12 +119,39 @@ fn try_as(schemathesis: &PathBuf, daemon: &Daemon, role: &Role, examples: u64) -
     command
         .arg("--config-file")
         .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("schemathesis.toml"))
-        .args(["run", &format!("{address}/openapi.json"), "--checks", "all", "--no-color"])
-        .args(["--max-examples", &examples.to_string(), "--continue-on-failure"])
-        .args(["--phases", if role.thorough { "examples,coverage,fuzzing" } else { "fuzzing" }])
-        .args(["--suppress-health-check", "all", "--request-timeout", "30", "--seed", "1"])
+        .args([
+            "run",
+            &format!("{address}/openapi.json"),
+            "--checks",
+            "all",
+            "--no-color",
+        ])
+        .args([
+            "--max-examples",
+            &examples.to_string(),
+            "--continue-on-failure",
+        ])
+        .args([
+            "--phases",
+            if role.thorough {
+                "examples,coverage,fuzzing"
+            } else {
+                "fuzzing"
+            },
+        ])
+        .args([
+            "--suppress-health-check",
+            "all",
+            "--request-timeout",
+            "30",
+            "--seed",
+            "1",
+        ])
         // These would end the session that asks; they have tests of their own.
-        .args(["--exclude-path-regex", "auth/(logout|session|sessions|change-password|mfa)"])
+        .args([
+            "--exclude-path-regex",
+            "auth/(logout|session|sessions|change-password|mfa)",
+        ])
         .args(["--generation-database", "none"]);
     if let Some(header) = &role.header {
         command.args(["--header", header]);

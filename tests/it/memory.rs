@@ -52,7 +52,11 @@ fn recording_on_and_on_takes_no_more_memory() {
     let every = (seconds / 300).max(1);
     daemon.wait_segments("c0", 3, Duration::from_secs(60));
     // What the allocator and the caches of the database take at first comes in steps over the first half hour.
-    let warm_up = if seconds >= LONG { seconds } else { seconds / 6 };
+    let warm_up = if seconds >= LONG {
+        seconds
+    } else {
+        seconds / 6
+    };
     std::thread::sleep(Duration::from_secs(warm_up));
     let mut samples = Vec::new();
     for second in (0..seconds).step_by(usize::try_from(every).unwrap()) {

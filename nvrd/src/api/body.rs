@@ -20,23 +20,52 @@ const MAX_FORM_BYTES: u64 = 16 << 10;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
-/// A JSON body.
+/// A JSON body that is an object.
 #[derive(Debug)]
 pub(super) struct Body<T>(pub(super) T);
 
+/// A JSON body that may also be a list.
+#[derive(Debug)]
+pub(super) struct AnyBody<T>(pub(super) T);
+
 impl<T: DeserializeOwned + Send + 'static> Input for Body<T> {
     fn extract() -> BoxedFilter<(ApiResult<Self>,)> {
-        warp::body::content_length_limit(MAX_BODY_BYTES)
-            .and(warp::header::optional::<String>("content-type"))
-            .and(warp::body::stream())
-            .then(|content_type: Option<String>, body| async move {
-                check_content_type(content_type.as_deref())?;
-                let bytes = tokio::time::timeout(BODY_TIME, collect(body)).await;
-                let late =
-                    |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
-                parse(&bytes.map_err(late)??).map(Body)
-            })
+        whole()
+            .map(|bytes: ApiResult<BytesMut>| parse_object(&bytes?).map(Self))
             .boxed()
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> Input for AnyBody<T> {
+    fn extract() -> BoxedFilter<(ApiResult<Self>,)> {
+        whole()
+            .map(|bytes: ApiResult<BytesMut>| parse(&bytes?).map(Self))
+            .boxed()
+    }
+}
+
+/// The bytes of a body that says it is JSON.
+fn whole() -> BoxedFilter<(ApiResult<BytesMut>,)> {
+    warp::body::content_length_limit(MAX_BODY_BYTES)
+        .and(warp::header::optional::<String>("content-type"))
+        .and(warp::body::stream())
+        .then(|content_type: Option<String>, body| async move {
+            check_content_type(content_type.as_deref())?;
+            let bytes = tokio::time::timeout(BODY_TIME, collect(body)).await;
+            let late =
+                |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
+            bytes.map_err(late)?
+        })
+        .boxed()
+}
+
+/// Fields in order are not taken for an object, though serde would.
+fn parse_object<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
+    match bytes.trim_ascii_start().first() {
+        Some(b'[') => Err(ApiError::bad_request(
+            "body: a list, where an object belongs",
+        )),
+        _ => parse(bytes),
     }
 }
 
@@ -54,7 +83,7 @@ impl<T: DeserializeOwned + Send + 'static> Input for Option<Body<T>> {
                     return Ok(None);
                 }
                 check_content_type(content_type.as_deref())?;
-                parse(&bytes).map(|body| Some(Body(body)))
+                parse_object(&bytes).map(|body| Some(Body(body)))
             })
             .boxed()
     }
@@ -196,6 +225,17 @@ mod tests {
         check("", "EOF");
         check("[", "body: ");
         assert!(parse::<Sample>(br#"{"name": "a", "numbers": []}"#).is_ok());
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        assert!(
+            parse::<Sample>(br#"["a", []]"#).is_ok(),
+            "serde would take it"
+        );
+        let error = parse_object::<Sample>(br#" ["a", []]"#).unwrap_err();
+        assert!(format!("{error:?}").contains("body: a list"));
+        assert!(parse_object::<Sample>(br#" {"name": "a", "numbers": []}"#).is_ok());
     }
 
     #[test]
