@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::access::Caller;
-use super::body::Body;
+use super::body::AnyBody;
 use super::context::Lane;
 use super::error::ApiResult;
 use super::events::{Event, events_of};
@@ -106,7 +106,7 @@ pub(super) enum Added {
 pub(super) async fn create(
     caller: Caller,
     []: [String; 0],
-    Body(body): Body<OneOrMany<EventCreate>>,
+    AnyBody(body): AnyBody<OneOrMany<EventCreate>>,
 ) -> ApiResult<Created<Added>> {
     let (many, events) = match body {
         OneOrMany::One(event) => (false, vec![event]),
