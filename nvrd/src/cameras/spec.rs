@@ -87,7 +87,8 @@ pub fn credentials_of(input: &CameraInput) -> Option<Credentials> {
 /// # Errors
 /// One sentence that names the schemes.
 pub fn check_uri(key: &str, uri: &str) -> Result<(), String> {
-    let url = url::Url::parse(uri).map_err(|error| format!("{key}: {uri:?} is no URI: {error}"))?;
+    // Not shown: credentials cannot be cut out of what cannot be read.
+    let url = url::Url::parse(uri).map_err(|error| format!("{key}: this is no URI: {error}"))?;
     let known = ["rtsp", "rtsps", "file", "test"];
     if known.contains(&url.scheme()) {
         Ok(())

@@ -218,7 +218,7 @@ impl Config {
         for (index, (key, address)) in all.iter().enumerate() {
             if !address.ip().is_loopback() {
                 problems.push(format!(
-                    "{key}: {address} is not a loopback address: there are no users yet, so use 127.0.0.1 or ::1"
+                    "{key}: {address} is not a loopback address: serving other machines is not possible yet, so use 127.0.0.1 or ::1"
                 ));
             }
             let taken = all[..index].iter().find(|(_, other)| other == address);
@@ -318,7 +318,7 @@ mod tests {
         check(
             "[storage]\npath = \"d\"\n[api]\nlisten = \"0.0.0.0:8000\"\n[[camera]]\nname = \"A b\"\nuri = \"rtsp://h/\"\n[[camera]]\nname = \"x\"\nuri = \"test://ball\"\n[[camera]]\nname = \"x\"\nuri = \"test://ball\"",
             &expect![[r#"
-                api.listen: 0.0.0.0:8000 is not a loopback address: there are no users yet, so use 127.0.0.1 or ::1
+                api.listen: 0.0.0.0:8000 is not a loopback address: serving other machines is not possible yet, so use 127.0.0.1 or ::1
                 camera[0].name: "A b" is no camera name: use 1 to 64 of a-z, 0-9 and -, with a letter or digit at both ends
                 camera[2].name: "x" is given twice"#]],
         );

@@ -29,7 +29,7 @@ const REFUSED: &[(&str, &str, u16, &str)] = &[
     ("GET", "/api/v1/recordings/..", 404, "no camera is called"),
     ("GET", "/api/v1/recordings/front/01890a5d-ac96-774b-bcce-b302099a8057/file.mp4", 404, "no segment has the id"),
     ("GET", "/docs/nothing.js", 404, "has no file \"nothing.js\""),
-    ("PUT", "/api/v1/events", 405, "PUT is not possible here: use GET, HEAD"),
+    ("PUT", "/api/v1/events", 405, "PUT is not possible here: use GET, POST, HEAD"),
     ("DELETE", "/api/v1/system/health", 405, "use GET, HEAD"),
     ("POST", "/api/v1/cameras/gate", 405, "use GET, PUT, PATCH, DELETE, HEAD"),
     ("BREW", "/api/v1/cameras", 405, "BREW is not possible here: use GET, POST, HEAD"),
