@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use gst::prelude::*;
 use gst_app::{AppSink, AppSrc};
-use gstonnxinfer::decode::{self, Tensor, Wanted};
-use gstonnxinfer::model::{Model, OpenOptions};
-use gstonnxinfer::nms;
-use gstonnxinfer::preprocess::{Colour, InputTensor, Picture, Pixels, Plane, Preprocessor};
+use nvr_onnx::decode::{self, Tensor, Wanted};
+use nvr_onnx::model::{Model, OpenOptions};
+use nvr_onnx::nms;
+use nvr_onnx::preprocess::{Colour, InputTensor, Picture, Pixels, Plane, Preprocessor};
 
 /// Runs per round, and rounds, of which the fastest counts.
 const PICTURES: u32 = 20;

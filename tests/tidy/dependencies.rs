@@ -11,7 +11,8 @@ use crate::tree::root;
 const OURS: &[(&str, &[&str])] = &[
     ("nvr-contract", &[]),
     ("nvr-mp4", &[]),
-    ("gst-plugin-*", &["nvr-contract", "nvr-mp4"]),
+    ("nvr-onnx", &[]),
+    ("gst-plugin-*", &["nvr-contract", "nvr-mp4", "nvr-onnx"]),
     ("nvr-base", &[]),
     ("nvr-media", &["nvr-base", "nvr-contract", "nvr-mp4"]),
     ("nvr-store", &["nvr-base"]),
@@ -22,6 +23,7 @@ const OURS: &[(&str, &[&str])] = &[
             "nvr-base",
             "nvr-contract",
             "nvr-mp4",
+            "nvr-onnx",
             "nvr-media",
             "nvr-store",
             "gst-plugin-*",
@@ -47,7 +49,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("clap*", &["nvrd"]),
     ("mp4-atom", &["nvr-mp4"]),
     ("ed25519*", &["nvrd"]),
-    ("ort", &["gst-plugin-onnxinfer", "gst-plugin-facematch"]),
+    ("ort", &["nvr-onnx"]),
     ("retina", &["gst-plugin-camerasrc"]),
     (
         "gstreamer*",

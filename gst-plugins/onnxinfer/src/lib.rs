@@ -2,19 +2,9 @@
 //!
 //! Does not belong here: what detections mean over time, and anything that knows whose face it is.
 //!
-//! The modules stand in the order the data flows: a picture becomes a tensor, the session turns it into
-//! outputs, a decoder those into boxes, suppression thins them out.
+//! How a model is opened and run is in `nvr-onnx`, which knows nothing of GStreamer.
 
 pub mod schedule;
-pub mod labels;
-pub mod family;
-pub mod facts;
-pub mod preprocess;
-pub mod session;
-pub mod decode;
-pub mod nms;
-pub mod model;
-pub mod worker;
 
 mod onnxinfer;
 

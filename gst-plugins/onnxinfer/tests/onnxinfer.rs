@@ -9,10 +9,10 @@ use std::str::FromStr;
 use common::{caps, element, grey, harness, init, library, next_trouble, onnx};
 use gst::prelude::*;
 use gst_check::Harness;
-use gstonnxinfer::model::{Model, OpenOptions};
 use nvr_contract::detection::{Detection, FoundDetection, InferenceFrame};
 use nvr_contract::motion::{MotionFrame, MotionRegion};
 use nvr_contract::{BBox, stats};
+use nvr_onnx::model::{Model, OpenOptions};
 
 const LABELS: &str = "labels = [\"dull\", \"bright\"]\n[input]\nletterbox = \"stretch\"\n";
 

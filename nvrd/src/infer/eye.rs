@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gstonnxinfer::decode::{Candidate, Wanted};
-use gstonnxinfer::facts::Task;
-use gstonnxinfer::model::{Model, OpenOptions};
-use gstonnxinfer::preprocess::{Geometry, InputTensor, Preprocessor};
 use nvr_base::{Clock, Error, Result};
+use nvr_onnx::decode::{Candidate, Wanted};
+use nvr_onnx::facts::Task;
+use nvr_onnx::model::{Model, OpenOptions};
+use nvr_onnx::preprocess::{Geometry, InputTensor, Preprocessor};
 
 use super::picture::Picture;
 

@@ -2,9 +2,9 @@
 
 use std::io::Cursor;
 
-use gstonnxinfer::preprocess;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 use nvr_base::{Error, Result};
+use nvr_onnx::preprocess;
 
 /// Longest side of a picture that is decoded, pixels.
 pub const MAX_SIDE_PX: u32 = 8192;

@@ -1,7 +1,7 @@
 //! Which GStreamer error stands for which reason that a model could not be opened.
 
-use crate::model::OpenError;
-use crate::session::SessionError;
+use nvr_onnx::model::OpenError;
+use nvr_onnx::session::SessionError;
 
 /// The message to post; its text says what to change.
 pub fn message(error: &OpenError) -> gst::ErrorMessage {

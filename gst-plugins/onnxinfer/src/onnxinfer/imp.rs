@@ -16,7 +16,7 @@ use super::counters::{Counters, nanoseconds};
 use super::failure;
 use super::settings::{Live, Settings, Trigger};
 use super::stream::{Outcome, Stream};
-use crate::model::{Model, OpenOptions};
+use nvr_onnx::model::{Model, OpenOptions};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use gst::glib;
 
-use crate::model::OpenOptions;
 use crate::schedule::Rules;
+use nvr_onnx::model::OpenOptions;
 
 /// When the model looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]

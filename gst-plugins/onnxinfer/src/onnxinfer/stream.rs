@@ -9,12 +9,12 @@ use nvr_contract::detection::Detection;
 use nvr_contract::face;
 
 use super::settings::Settings;
-use crate::decode::{Candidate, Wanted};
-use crate::labels;
-use crate::model::{AnalysisError, Model};
-use crate::preprocess::{Colour, Geometry, InputTensor, Picture, Pixels, Plane, Preprocessor};
 use crate::schedule::Schedule;
-use crate::worker::{self, Answer, Job, Waited, Worker};
+use nvr_onnx::decode::{Candidate, Wanted};
+use nvr_onnx::labels;
+use nvr_onnx::model::{AnalysisError, Model};
+use nvr_onnx::preprocess::{Colour, Geometry, InputTensor, Picture, Pixels, Plane, Preprocessor};
+use nvr_onnx::worker::{self, Answer, Job, Waited, Worker};
 
 /// What became of a picture.
 #[derive(Debug)]
