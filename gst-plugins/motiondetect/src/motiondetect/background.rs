@@ -3,7 +3,8 @@
 use super::absorb::NO_SECOND;
 use super::fit::{Cells, Change};
 use super::grid::Grid;
-use super::loops::{self, Usual};
+use super::loops::{self, Followed, Followers, Measure, Rates, Usual};
+use super::simd::Level;
 
 /// An envelope never gets narrower than this, grey levels to each side.
 const MIN_ENVELOPE: f32 = 0.8;
@@ -16,13 +17,17 @@ const TRUSTED_SPAN: f32 = 10.0;
 /// A learned envelope is at most this many times as wide as the mean difference: a swing is never much wider, a thing
 /// that passed once is.
 const HABIT: f32 = 3.0;
+
 /// One picture compared with the background; differences in grey levels, per cell.
 #[derive(Debug, Clone, Default)]
 pub struct Sight {
     /// Difference, light and camera shift taken out.
     pub residual: Vec<f32>,
-    /// Difference with only the light taken out: what is burnt into the picture does not shift.
-    pub unshifted: Vec<f32>,
+    /// Difference with only the light taken out: what is burnt into the picture does not shift. Empty for a camera at rest,
+    /// whose shift is a fraction of a pixel.
+    unshifted: Vec<f32>,
+    /// That fraction, pixels.
+    bend: (f32, f32),
 }
 
 /// How the camera sees the background now.
@@ -58,6 +63,7 @@ fn follow(dt: f32, tau: f32) -> f32 {
 #[derive(Debug)]
 pub struct Background {
     grid: Grid,
+    level: Level,
     pub(super) base: Vec<f32>,
     pub(super) high: Vec<f32>,
     pub(super) low: Vec<f32>,
@@ -77,16 +83,15 @@ pub struct Background {
     strayed: Vec<f32>,
     /// Pictures in those sums.
     learned_from: u32,
-    /// Working memory: 1.0 for cells that follow the picture.
-    free: Vec<f32>,
 }
 
 impl Background {
     /// The model after its first picture.
-    pub fn new(grid: Grid, picture: &[f32]) -> Self {
+    pub fn new(grid: Grid, picture: &[f32], level: Level) -> Self {
         let len = grid.padded_len();
         let mut model = Self {
             grid,
+            level,
             base: picture.to_vec(),
             high: vec![MIN_ENVELOPE; len],
             low: vec![-MIN_ENVELOPE; len],
@@ -103,12 +108,18 @@ impl Background {
             phase: 0,
             strayed: vec![0.0; len],
             learned_from: 0,
-            free: vec![1.0; loops::BLOCK],
         };
         for row in 0..grid.rows {
             model.refresh_slopes(row);
         }
         model
+    }
+
+    /// Every bit of the background and its envelopes, for tests.
+    #[cfg(test)]
+    pub fn bits(&self) -> Vec<u32> {
+        let all = [&self.base, &self.high, &self.low].into_iter().flatten();
+        all.map(|value| value.to_bits()).collect()
     }
 
     /// What a fit of light and shift reads, for the means of a picture.
@@ -133,42 +144,45 @@ impl Background {
         sight: &mut Sight,
         marks: Marks<'_>,
     ) {
-        let len = self.grid.padded_len();
-        let Sight {
-            residual,
-            unshifted,
-        } = sight;
-        residual.resize(len, 0.0);
-        unshifted.resize(len, 0.0);
-        let shift = (look.change.dx, look.change.dy);
-        for at in loops::blocks(len) {
-            let (residual, unshifted) = (&mut residual[at.clone()], &mut unshifted[at.clone()]);
-            let (base, picture) = (&self.base[at.clone()], &still[at.clone()]);
-            let slopes = [&self.slope_x[at.clone()], &self.slope_y[at.clone()]];
-            if look.shaking {
-                loops::unlit(unshifted, picture, base, look.change);
-                loops::unlit(residual, &shifted[at.clone()], base, look.change);
-                loops::add_bent(residual, slopes[0], slopes[1], shift);
-                // What is burnt into the picture stands still while all else shakes.
-                loops::keep_smaller(residual, unshifted);
-            } else {
-                loops::differ(unshifted, residual, [picture, base], slopes, look.change);
-            }
-            let usual = Usual {
-                high: &self.high[at.clone()],
-                low: &self.low[at.clone()],
-                contrast: &self.contrast[at.clone()],
-                reach: ENVELOPE_REACH,
-                tolerance: look.tolerance,
-            };
-            loops::mark(
-                &mut marks.weak[at.clone()],
-                residual,
-                &marks.visible[at],
-                usual,
-                marks.threshold,
-            );
+        sight.residual.resize(self.grid.padded_len(), 0.0);
+        let usual = Usual {
+            base: &self.base,
+            slope_x: &self.slope_x,
+            slope_y: &self.slope_y,
+            contrast: &self.contrast,
+            high: &self.high,
+            low: &self.low,
+            visible: marks.visible,
+        };
+        let measure = Measure {
+            change: look.change,
+            reach: ENVELOPE_REACH,
+            tolerance: look.tolerance,
+            threshold: marks.threshold,
+        };
+        sight.bend = (look.change.dx, look.change.dy);
+        if look.shaking {
+            sight.unshifted.resize(self.grid.padded_len(), 0.0);
+            let out = [&mut sight.residual[..], &mut sight.unshifted[..]];
+            self.level.run(|| {
+                loops::compare_shaking([still, shifted], usual, measure, out, marks.weak);
+            });
+        } else {
+            sight.unshifted.clear();
+            let residual = &mut sight.residual;
+            self.level
+                .run(|| loops::compare(still, usual, measure, residual, marks.weak));
         }
+    }
+
+    /// Difference of a cell with only the light taken out.
+    #[inline]
+    fn unshifted(&self, sight: &Sight, index: usize) -> f32 {
+        sight.unshifted.get(index).copied().unwrap_or_else(|| {
+            let (dx, dy) = sight.bend;
+            let bent = dx * self.slope_x[index] + dy * self.slope_y[index];
+            sight.residual[index] - bent
+        })
     }
 
     /// By how much a cell's difference exceeds what is usual there, grey levels.
@@ -190,7 +204,7 @@ impl Background {
         tolerance: f32,
     ) -> bool {
         let moved = (now.residual[index] - past.residual[index]).abs();
-        let burnt = (now.unshifted[index] - past.unshifted[index]).abs();
+        let burnt = (self.unshifted(now, index) - self.unshifted(past, index)).abs();
         moved.min(burnt) > threshold + self.span(index) / 2.0 + tolerance * self.contrast[index]
     }
 
@@ -218,6 +232,7 @@ impl Background {
             offset: leak * offset,
             ..Change::default()
         };
+        let learning = pace.learned.is_some();
         match pace.learned {
             Some(pictures) => {
                 self.learned_from = pictures;
@@ -225,29 +240,32 @@ impl Background {
             }
             None => self.settle(),
         }
-        let breath = match pace.learned {
-            Some(_) => (1.0 - f32::powf(0.3, pace.dt * 15.0), 0.0, MIN_ENVELOPE),
-            None => (widen, follow(step, 30.0), MIN_ENVELOPE),
+        let (widen_all, decay) = match pace.learned {
+            Some(_) => (1.0 - f32::powf(0.3, pace.dt * 15.0), 0.0),
+            None => (widen, follow(step, 30.0)),
         };
-        for at in loops::blocks(self.grid.padded_len()) {
-            let (weak, residual) = (&scene.weak[at.clone()], &scene.sight.residual[at.clone()]);
-            let free = &mut self.free[..at.len()];
-            match pace.learned {
-                Some(_) => free.fill(1.0),
-                None => loops::mark_free(free, weak, &scene.frozen[at.clone()]),
-            }
-            let (high, low) = (&mut self.high[at.clone()], &mut self.low[at.clone()]);
-            loops::follow(&mut self.base[at.clone()], residual, free, alpha, light);
-            loops::breathe(high, low, residual, free, breath);
-            let visible = &scene.visible[at.clone()];
-            loops::mark_trusted(
-                &mut self.trusted[at],
-                weak,
-                visible,
-                (high, low),
-                TRUSTED_SPAN,
-            );
-        }
+        let rates = Rates {
+            alpha,
+            leak: light,
+            widen: widen_all,
+            decay,
+            floor: MIN_ENVELOPE,
+            trusted_span: TRUSTED_SPAN,
+            all: learning,
+        };
+        let cells = Followers {
+            base: &mut self.base,
+            high: &mut self.high,
+            low: &mut self.low,
+            trusted: &mut self.trusted,
+        };
+        let picture = Followed {
+            residual: &scene.sight.residual,
+            weak: scene.weak,
+            frozen: scene.frozen,
+            visible: scene.visible,
+        };
+        self.level.run(|| loops::follow(cells, picture, rates));
         for &index in &self.seconds {
             let value = &mut self.second[index as usize];
             *value += leak * (gain * (*value - 128.0) / 128.0 + offset);
@@ -312,13 +330,10 @@ impl Background {
             &self.base[at(down)],
         ];
         let scale = 0.5 / self.grid.cell as f32;
-        loops::slopes(
-            rows,
-            scale,
-            &mut self.slope_x[at(row)],
-            &mut self.slope_y[at(row)],
-            &mut self.contrast[at(row)],
-        );
+        let (slope_x, slope_y) = (&mut self.slope_x[at(row)], &mut self.slope_y[at(row)]);
+        let contrast = &mut self.contrast[at(row)];
+        self.level
+            .run(|| loops::slopes(rows, scale, slope_x, slope_y, contrast));
     }
 }
 

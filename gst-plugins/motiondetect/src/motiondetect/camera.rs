@@ -3,7 +3,8 @@
 use super::background::{Background, Look};
 use super::fit::{Change, Fitter};
 use super::grid::{Grid, LANES, Luma};
-use super::reduce::{Window, reduce};
+use super::reduce::{Reducer, Window};
+use super::simd::Level;
 
 /// A shift above this, in pixels, is shaking.
 const SHAKES_ABOVE: f32 = 0.25;
@@ -17,6 +18,7 @@ pub struct Camera {
     still: Vec<f32>,
     shifted: Vec<f32>,
     window: Window,
+    reducer: Reducer,
     fitter: Fitter,
     /// Light of the last picture, less what the background has followed.
     light: Change,
@@ -24,7 +26,7 @@ pub struct Camera {
 
 impl Camera {
     /// A camera that has seen nothing.
-    pub fn new(grid: Grid) -> Self {
+    pub fn new(grid: Grid, level: Level) -> Self {
         Self {
             grid,
             still: vec![0.0; grid.padded_len()],
@@ -33,9 +35,15 @@ impl Camera {
                 cols: 0..grid.cols,
                 rows: 0..grid.rows,
             },
-            fitter: Fitter::default(),
+            reducer: Reducer::new(grid, level),
+            fitter: Fitter::new(level),
             light: Change::default(),
         }
+    }
+
+    /// The instructions that it uses.
+    pub fn level(&self) -> Level {
+        self.reducer.level()
     }
 
     /// Means of the cells of the last picture.
@@ -54,7 +62,7 @@ impl Camera {
 
     /// Takes in a picture.
     pub fn see(&mut self, luma: Luma<'_>) {
-        self.window = reduce(luma, self.grid, (0, 0), &mut self.still);
+        self.window = self.reducer.reduce(luma, (0, 0), &mut self.still);
     }
 
     /// How the picture that was seen last looks at the background.
@@ -96,7 +104,7 @@ impl Camera {
             pixels = Some(next);
             // Cells outside the window keep values of no meaning: those of the unshifted picture do no harm there.
             self.shifted.copy_from_slice(&self.still);
-            self.window = reduce(luma, self.grid, next, &mut self.shifted);
+            self.window = self.reducer.reduce(luma, next, &mut self.shifted);
             let (px, py) = (next.0 as f32, next.1 as f32);
             let start = Change {
                 dx: shift.0 - px,

@@ -6,6 +6,7 @@ use nvr_contract::polygon::{Polygon, Zone};
 use super::grid::Luma;
 use super::model::Model;
 use super::pace::Pace;
+use super::simd::Level;
 use super::zones::ZoneSet;
 
 /// What a user may choose.
@@ -98,6 +99,7 @@ pub struct Detector {
     config: Config,
     pace: Pace,
     model: Option<Model>,
+    level: Level,
 }
 
 impl Detector {
@@ -107,6 +109,7 @@ impl Detector {
             config,
             pace: Pace::default(),
             model: None,
+            level: Level::default(),
         }
     }
 
@@ -150,12 +153,62 @@ impl Detector {
                 model.process(luma, tick, &self.config)
             }
             model => {
-                *model = Some(Model::new(luma, &self.config));
+                *model = Some(Model::new(luma, &self.config, self.level));
                 Outcome {
                     learning: true,
                     ..Outcome::default()
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A picture of a wall with noise, seen by a camera that may shake, with a box that crosses it.
+    fn picture(
+        (width, height): (usize, usize),
+        n: usize,
+        shake: usize,
+        random: &mut u64,
+    ) -> Vec<u8> {
+        let wall = |x: usize, y: usize| (x * 7 % 61 + y * 5 % 47 + (x / 9 * y / 7) % 40) as u8;
+        (0..width * height)
+            .map(|k| {
+                *random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                let (x, y) = (k % width + shake * (n % 3), k / width);
+                let thing = n > 25 && (4 * n - 90..4 * n - 70).contains(&x) && (8..30).contains(&y);
+                wall(x, y) + if thing { 90 } else { 0 } + (*random >> 61) as u8
+            })
+            .collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        /// The vectors of this processor and the plain loops see the same, bit by bit.
+        #[test]
+        fn every_level_sees_the_same(
+            width in 16usize..140, height in 16usize..90, scale in prop::sample::select(vec![1usize, 3, 12]),
+            shake in 0usize..3, seed in any::<u64>(),
+        ) {
+            let size = (width * scale, height);
+            let config = Config { learn_ns: 1_000_000_000, ..Config::default() };
+            let mut best = Detector::new(config.clone());
+            let mut plain = Detector { level: Level::Plain, ..Detector::new(config) };
+            let mut random = seed;
+            for n in 0..40 {
+                let data = picture(size, n, shake, &mut random);
+                let luma = Luma::new(&data, size.0, size.0, size.1).expect("the picture has its size");
+                let pts = Some(n as u64 * 66_000_000);
+                prop_assert_eq!(best.process(luma, pts), plain.process(luma, pts));
+            }
+            let learned = |detector: &Detector| detector.model.as_ref().map(|model| model.learned_bits());
+            prop_assert_eq!(learned(&best), learned(&plain));
         }
     }
 }

@@ -3,8 +3,9 @@
 //! Robust least squares by iterated weights: what moves in the picture must not pull the estimate.
 
 use super::grid::{Grid, LANES};
-use super::loops;
+use super::loops::Eight;
 use super::reduce::Window;
+use super::simd::Level;
 
 /// Every n-th row is enough: some thousand cells for four unknowns.
 const ROW_STEP: usize = 4;
@@ -52,21 +53,24 @@ pub struct Cells<'a> {
     pub trusted: &'a [u8],
 }
 
-/// The cells that take part in a fit, gathered; kept from fit to fit to spare allocations.
+/// Finds light and shift; kept from fit to fit to spare allocations.
 #[derive(Debug, Default)]
 pub struct Fitter {
-    slope_x: Vec<f32>,
-    slope_y: Vec<f32>,
-    /// Distance of the background from mid grey, as a share of it.
-    grey: Vec<f32>,
-    picture: Vec<f32>,
-    trust: Vec<f32>,
-    residual: Vec<f32>,
-    weights: Vec<f32>,
-    product: Vec<f32>,
+    level: Level,
+    /// Places of the first of each eight cells that take part.
+    places: Vec<u32>,
+    residual: Vec<Eight>,
 }
 
 impl Fitter {
+    /// A fitter that uses the instructions of a level.
+    pub fn new(level: Level) -> Self {
+        Self {
+            level,
+            ..Self::default()
+        }
+    }
+
     /// Improves `start` by `steps` steps; `None` when too few cells may take part.
     pub fn fit(
         &mut self,
@@ -76,18 +80,22 @@ impl Fitter {
         start: Change,
         steps: usize,
     ) -> Option<Change> {
-        self.gather(cells, grid, window, start);
-        let count = loops::sum(&self.trust);
-        if count < MIN_CELLS {
-            return None;
-        }
+        self.choose(grid, window);
+        self.residual.resize(self.places.len(), Eight::default());
+        let Self {
+            level,
+            places,
+            residual,
+        } = self;
         let mut change = start;
         for _ in 0..steps {
-            let scale = (loops::dot_abs(&self.trust, &self.residual) / count).max(0.5);
-            let [dx, dy, gain, offset] = self.step(scale)?;
-            loops::add_bent(&mut self.residual, &self.slope_x, &self.slope_y, (dx, dy));
-            loops::add_scaled(&mut self.residual, &self.grey, -gain);
-            self.residual.iter_mut().for_each(|r| *r -= offset);
+            let (sizes, count) = level.run(|| differ(cells, places, change, residual));
+            if count < MIN_CELLS {
+                return None;
+            }
+            let scale = (sizes / count).max(0.5);
+            let sums = level.run(|| equations(cells, places, residual, scale));
+            let [dx, dy, gain, offset] = step(sums)?;
             change = Change {
                 dx: change.dx + dx,
                 dy: change.dy + dy,
@@ -102,95 +110,110 @@ impl Fitter {
         Some(change)
     }
 
-    /// Collects the rows that take part, without the outermost cells, whose slopes are one-sided.
-    fn gather(&mut self, cells: Cells<'_>, grid: Grid, window: &Window, start: Change) {
+    /// Chooses the cells that take part: some rows without the outermost cells, whose slopes are one-sided. The last eight
+    /// of a row may reach into the next.
+    fn choose(&mut self, grid: Grid, window: &Window) {
         let cols = window.cols.start.max(1)..window.cols.end.min(grid.cols.saturating_sub(1));
         let rows = window.rows.start.max(1)..window.rows.end.min(grid.rows.saturating_sub(1));
         let step = if grid.len() > 4000 { ROW_STEP } else { 1 };
-        let lists = [
-            &mut self.slope_x,
-            &mut self.slope_y,
-            &mut self.grey,
-            &mut self.picture,
-            &mut self.trust,
-        ];
-        lists.into_iter().for_each(Vec::clear);
+        let last = grid.padded_len() - LANES;
+        self.places.clear();
         for row in rows.step_by(step) {
-            let first = row * grid.cols + cols.start;
-            let range = first..first + cols.len();
-            self.slope_x
-                .extend_from_slice(&cells.slope_x[range.clone()]);
-            self.slope_y
-                .extend_from_slice(&cells.slope_y[range.clone()]);
-            self.grey.extend_from_slice(&cells.base[range.clone()]);
-            self.picture
-                .extend_from_slice(&cells.picture[range.clone()]);
-            self.trust
-                .extend(cells.trusted[range].iter().map(|&t| f32::from(t)));
+            let row = row * grid.cols;
+            let starts = (row + cols.start..row + cols.end).step_by(LANES);
+            self.places
+                .extend(starts.map(|place| place.min(last) as u32));
         }
-        let len = self.trust.len().next_multiple_of(LANES);
-        let lists = [
-            &mut self.slope_x,
-            &mut self.slope_y,
-            &mut self.grey,
-            &mut self.picture,
-            &mut self.trust,
-        ];
-        let others = [&mut self.residual, &mut self.weights, &mut self.product];
-        lists
-            .into_iter()
-            .chain(others)
-            .for_each(|list| list.resize(len, 0.0));
-        loops::unlit(&mut self.residual, &self.picture, &self.grey, start);
-        loops::add_bent(
-            &mut self.residual,
-            &self.slope_x,
-            &self.slope_y,
-            (start.dx, start.dy),
-        );
-        self.grey
-            .iter_mut()
-            .for_each(|b| *b = (*b - 128.0) * (1.0 / 128.0));
     }
+}
 
-    /// One weighted least-squares step: what to add to shift, gain and offset; `scale` is the residual from which on a
-    /// cell counts less.
-    fn step(&mut self, scale: f32) -> Option<[f32; 4]> {
-        let Self {
-            slope_x,
-            slope_y,
-            grey,
-            residual,
-            trust,
-            weights,
-            product,
-            ..
-        } = self;
-        loops::robust_weights(weights, residual, trust, scale);
-        // The unknowns act through these; a shift acts against the slope, hence the signs below.
-        let factors: [&[f32]; 3] = [slope_x, slope_y, grey];
-        let sign = [-1.0, -1.0, 1.0, 1.0];
-        let mut matrix = [[0.0; 5]; 4];
-        for (i, factor) in factors.into_iter().enumerate() {
-            loops::multiply(product, weights, factor);
-            for (j, other) in factors.into_iter().enumerate().skip(i) {
-                matrix[i][j] = loops::dot(product, other);
-            }
-            matrix[i][3] = loops::sum(product);
-            matrix[i][4] = loops::dot(product, residual);
-        }
-        matrix[3][3] = loops::sum(weights);
-        matrix[3][4] = loops::dot(weights, residual);
-        let mut full = [[0.0; 5]; 4];
-        for i in 0..4 {
-            for j in 0..4 {
-                full[i][j] = f64::from(matrix[i.min(j)][i.max(j)] * sign[i] * sign[j]);
-            }
-            full[i][i] += f64::from(RIDGE[i]);
-            full[i][4] = f64::from(matrix[i][4] * sign[i]);
-        }
-        Some(solve(full)?.map(|v| v as f32))
+/// Eight values of one array, beginning at a place.
+#[inline(always)]
+fn eight(array: &[f32], place: u32) -> Eight {
+    let place = place as usize;
+    Eight::of(array[place..place + LANES].as_chunks().0[0])
+}
+
+/// 1.0 for the cells of eight that take part.
+#[inline(always)]
+fn trust(trusted: &[u8], place: u32) -> Eight {
+    let place = place as usize;
+    let trusted: [u8; LANES] = trusted[place..place + LANES].as_chunks().0[0];
+    Eight::of(trusted.map(f32::from))
+}
+
+/// Writes the difference of picture and background; the sum of its magnitudes and the number of cells that take part.
+#[inline(always)]
+fn differ(cells: Cells<'_>, places: &[u32], change: Change, residual: &mut [Eight]) -> (f32, f32) {
+    let (mut sizes, mut count) = (Eight::default(), Eight::default());
+    let gain = Eight::all(1.0 + change.gain * (1.0 / 128.0));
+    let offset = Eight::all(change.offset - change.gain);
+    let (dx, dy) = (Eight::all(change.dx), Eight::all(change.dy));
+    for (residual, &place) in residual.iter_mut().zip(places) {
+        let lit = eight(cells.base, place) * gain + offset;
+        let bent = eight(cells.slope_x, place) * dx + eight(cells.slope_y, place) * dy;
+        let difference = eight(cells.picture, place) - lit + bent;
+        let trust = trust(cells.trusted, place);
+        sizes = sizes + difference.abs() * trust;
+        count = count + trust;
+        *residual = difference;
     }
+    (sizes.sum(), count.sum())
+}
+
+/// Sums of the products of the four factors, each with those after it and with the residual: weighted by how near a
+/// residual is to `scale`, in full up to it, then falling, faster beyond four times that.
+#[inline(always)]
+fn equations(cells: Cells<'_>, places: &[u32], residual: &[Eight], scale: f32) -> [f32; 14] {
+    let mut sums = [Eight::default(); 14];
+    let (scale, one, four) = (Eight::all(scale), Eight::all(1.0), Eight::all(4.0));
+    let (tiny, middle, share) = (Eight::all(1e-6), Eight::all(128.0), Eight::all(1.0 / 128.0));
+    for (&r, &place) in residual.iter().zip(places) {
+        let near = (scale / (r.abs() + tiny)).min(one);
+        let weight = near * (near * four).min(one) * trust(cells.trusted, place);
+        let x = eight(cells.slope_x, place);
+        let y = eight(cells.slope_y, place);
+        let grey = (eight(cells.base, place) - middle) * share;
+        let (wx, wy, wg, wr) = (weight * x, weight * y, weight * grey, weight * r);
+        let products = [
+            wx * x,
+            wx * y,
+            wx * grey,
+            wx,
+            wr * x,
+            wy * y,
+            wy * grey,
+            wy,
+            wr * y,
+            wg * grey,
+            wg,
+            wr * grey,
+            weight,
+            wr,
+        ];
+        for (sum, product) in sums.iter_mut().zip(products) {
+            *sum = *sum + product;
+        }
+    }
+    sums.map(Eight::sum)
+}
+
+/// One weighted least-squares step: what to add to shift, gain and offset.
+fn step(sums: [f32; 14]) -> Option<[f32; 4]> {
+    // A shift acts against the slope, hence the signs.
+    let sign = [-1.0, -1.0, 1.0, 1.0];
+    // Where in the sums the upper triangle's rows begin.
+    const ROWS: [usize; 4] = [0, 5, 9, 12];
+    let mut matrix = [[0.0; 5]; 4];
+    for (i, row) in matrix.iter_mut().enumerate() {
+        for (j, value) in row.iter_mut().enumerate() {
+            let (first, second) = (i.min(j), i.max(j));
+            let sum = f64::from(sums[ROWS[first] + second - first]);
+            *value = sum * sign[i] * sign.get(j).unwrap_or(&1.0);
+        }
+        row[i] += f64::from(RIDGE[i]);
+    }
+    Some(solve(matrix)?.map(|v| v as f32))
 }
 
 /// Solves four linear equations, the right side in the last column; `None` when they do not determine the unknowns.

@@ -1,219 +1,284 @@
 //! The loops over all cells, kept apart and plain so that compilers turn them into vector instructions.
 //!
-//! Slices of one call have the same, padded length; shorter ones would only shorten the loop.
-
-use std::ops::Range;
+//! Slices of one call have the same, padded length. `simd.rs` compiles them for what the processor has.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "one index into many slices of one length is what compilers vectorise and readers follow"
+)]
 
 use super::fit::Change;
+use super::grid::LANES;
 
-/// Lanes of sums: sums of floats vectorise only when several are kept side by side.
-const SUMS: usize = 8;
+/// Eight values that are worked on at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Eight([f32; LANES]);
 
-/// Cells that are worked on at once: what several loops in a row read and write stays in the nearest cache.
-pub const BLOCK: usize = 1024;
+impl Eight {
+    /// These eight.
+    #[inline(always)]
+    pub fn of(values: [f32; LANES]) -> Self {
+        Self(values)
+    }
 
-/// The ranges of blocks that cover `len` cells.
-pub fn blocks(len: usize) -> impl Iterator<Item = Range<usize>> {
-    (0..len)
-        .step_by(BLOCK)
-        .map(move |start| start..(start + BLOCK).min(len))
-}
+    /// Eight times the same.
+    #[inline(always)]
+    pub fn all(value: f32) -> Self {
+        Self([value; LANES])
+    }
 
-/// Sum of products.
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0; SUMS];
-    for (a, b) in a.as_chunks::<SUMS>().0.iter().zip(b.as_chunks::<SUMS>().0) {
-        for l in 0..SUMS {
-            sums[l] += a[l] * b[l];
+    #[inline(always)]
+    fn with(self, other: Self, merge: impl Fn(f32, f32) -> f32) -> Self {
+        let mut out = [0.0; LANES];
+        for l in 0..LANES {
+            out[l] = merge(self.0[l], other.0[l]);
         }
+        Self(out)
     }
-    sums.iter().sum()
-}
 
-/// Sum.
-pub fn sum(a: &[f32]) -> f32 {
-    let mut sums = [0.0; SUMS];
-    for a in a.as_chunks::<SUMS>().0 {
-        for l in 0..SUMS {
-            sums[l] += a[l];
-        }
+    /// Magnitudes.
+    #[inline(always)]
+    pub fn abs(self) -> Self {
+        self.with(self, |a, _| a.abs())
     }
-    sums.iter().sum()
-}
 
-/// Sum of products with magnitudes.
-pub fn dot_abs(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [0.0; SUMS];
-    for (a, b) in a.as_chunks::<SUMS>().0.iter().zip(b.as_chunks::<SUMS>().0) {
-        for l in 0..SUMS {
-            sums[l] += a[l] * b[l].abs();
-        }
+    /// The smaller of each two.
+    #[inline(always)]
+    pub fn min(self, other: Self) -> Self {
+        self.with(other, |a, b| if a < b { a } else { b })
     }
-    sums.iter().sum()
-}
 
-/// Weights of residuals: full up to `scale`, then falling, faster beyond four times that; times `trust`.
-pub fn robust_weights(weights: &mut [f32], residual: &[f32], trust: &[f32], scale: f32) {
-    for ((weight, &r), &trust) in weights.iter_mut().zip(residual).zip(trust) {
-        let size = r.abs() + 1e-6;
-        let near = scale / size;
-        let near = if near < 1.0 { near } else { 1.0 };
-        let far = 4.0 * near;
-        let far = if far < 1.0 { far } else { 1.0 };
-        *weight = near * far * trust;
+    /// Sum of the eight.
+    #[inline(always)]
+    pub fn sum(self) -> f32 {
+        self.0.iter().sum()
     }
 }
 
-/// Products.
-pub fn multiply(out: &mut [f32], a: &[f32], b: &[f32]) {
-    for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-        *out = a * b;
+impl std::ops::Add for Eight {
+    type Output = Self;
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.with(other, |a, b| a + b)
     }
 }
 
-/// Adds a multiple.
-pub fn add_scaled(out: &mut [f32], a: &[f32], by: f32) {
-    for (out, &a) in out.iter_mut().zip(a) {
-        *out += a * by;
+impl std::ops::Sub for Eight {
+    type Output = Self;
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.with(other, |a, b| a - b)
+    }
+}
+
+impl std::ops::Mul for Eight {
+    type Output = Self;
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.with(other, |a, b| a * b)
+    }
+}
+
+impl std::ops::Div for Eight {
+    type Output = Self;
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        self.with(other, |a, b| a / b)
     }
 }
 
 /// Adds magnitudes.
+#[inline(always)]
 pub fn add_sizes(out: &mut [f32], a: &[f32]) {
     for (out, &a) in out.iter_mut().zip(a) {
         *out += a.abs();
     }
 }
 
-/// Difference of a picture from the background in its present light.
-pub fn unlit(out: &mut [f32], picture: &[f32], base: &[f32], light: Change) {
-    for ((out, &c), &b) in out.iter_mut().zip(picture).zip(base) {
-        *out = c - light.lit(b);
-    }
-}
-
-/// Adds what a shift makes of the slopes.
-pub fn add_bent(out: &mut [f32], slope_x: &[f32], slope_y: &[f32], (dx, dy): (f32, f32)) {
-    for ((out, &sx), &sy) in out.iter_mut().zip(slope_x).zip(slope_y) {
-        *out += dx * sx + dy * sy;
-    }
-}
-
-/// Both of the above for a camera at rest: the difference without and with the shift.
-pub fn differ(
-    unshifted: &mut [f32],
-    out: &mut [f32],
-    [picture, base]: [&[f32]; 2],
-    [slope_x, slope_y]: [&[f32]; 2],
-    change: Change,
-) {
-    let cells = unshifted
-        .iter_mut()
-        .zip(out)
-        .zip(picture)
-        .zip(base)
-        .zip(slope_x)
-        .zip(slope_y);
-    for (((((unshifted, out), &c), &b), &sx), &sy) in cells {
-        let difference = c - change.lit(b);
-        *unshifted = difference;
-        *out = difference + (change.dx * sx + change.dy * sy);
-    }
-}
-
-/// Keeps the smaller of two differences.
-pub fn keep_smaller(out: &mut [f32], other: &[f32]) {
-    for (out, &other) in out.iter_mut().zip(other) {
-        *out = if out.abs() < other.abs() { *out } else { other };
-    }
-}
-
-/// What is usual in a cell, and by what share of its local contrast it may differ more.
+/// What a picture is compared with; one value per cell.
 #[derive(Debug, Clone, Copy)]
 pub struct Usual<'a> {
+    /// The background.
+    pub base: &'a [f32],
+    /// Its slope to the right, grey levels per pixel.
+    pub slope_x: &'a [f32],
+    /// Its slope downwards.
+    pub slope_y: &'a [f32],
+    /// Its largest difference to a neighbour.
+    pub contrast: &'a [f32],
     /// Upper edge of the envelope.
     pub high: &'a [f32],
     /// Lower edge of the envelope.
     pub low: &'a [f32],
-    /// Largest difference to a neighbour in the background.
-    pub contrast: &'a [f32],
+    /// 1 for cells that no mask hides.
+    pub visible: &'a [u8],
+}
+
+/// How a picture is compared.
+#[derive(Debug, Clone, Copy)]
+pub struct Measure {
+    /// Light, and shift.
+    pub change: Change,
     /// Share of the envelope that is usual.
     pub reach: f32,
     /// Share of the contrast that is tolerated.
     pub tolerance: f32,
+    /// Grey levels beyond what is usual from which on a cell counts.
+    pub threshold: f32,
 }
 
-/// Marks visible cells that differ by more than what is usual and `threshold`.
-pub fn mark(weak: &mut [u8], residual: &[f32], visible: &[u8], usual: Usual<'_>, threshold: f32) {
-    let Usual {
+/// 1 where a difference is more than what is usual.
+#[inline(always)]
+fn stands_out(usual: Usual<'_>, measure: Measure, k: usize, r: f32) -> u8 {
+    let slack = measure.threshold + measure.tolerance * usual.contrast[k];
+    let above = r - measure.reach * usual.high[k];
+    let below = measure.reach * usual.low[k] - r;
+    let excess = if above > below { above } else { below };
+    u8::from(excess > slack) & usual.visible[k]
+}
+
+/// Writes the difference of a picture from the background in its present light and, for a camera at rest, place; marks
+/// visible cells that differ by more than what is usual. All slices have one length.
+#[inline(always)]
+pub fn compare(
+    picture: &[f32],
+    usual: Usual<'_>,
+    measure: Measure,
+    residual: &mut [f32],
+    weak: &mut [u8],
+) {
+    let n = residual.len();
+    let (picture, weak) = (&picture[..n], &mut weak[..n]);
+    let usual = usual.first(n);
+    let Change { dx, dy, .. } = measure.change;
+    for k in 0..n {
+        let bent = dx * usual.slope_x[k] + dy * usual.slope_y[k];
+        let r = picture[k] - measure.change.lit(usual.base[k]) + bent;
+        residual[k] = r;
+        weak[k] = stands_out(usual, measure, k, r);
+    }
+}
+
+/// The same for a camera that shakes: `unshifted` gets the difference without regard to its place, and the smaller one
+/// counts, because what is burnt into the picture stands still while all else shakes.
+#[inline(always)]
+pub fn compare_shaking(
+    [still, shifted]: [&[f32]; 2],
+    usual: Usual<'_>,
+    measure: Measure,
+    [residual, unshifted]: [&mut [f32]; 2],
+    weak: &mut [u8],
+) {
+    let n = residual.len();
+    let (still, shifted) = (&still[..n], &shifted[..n]);
+    let (unshifted, weak) = (&mut unshifted[..n], &mut weak[..n]);
+    let usual = usual.first(n);
+    let Change { dx, dy, .. } = measure.change;
+    for k in 0..n {
+        let lit = measure.change.lit(usual.base[k]);
+        let bent = dx * usual.slope_x[k] + dy * usual.slope_y[k];
+        let (stays, moves) = (still[k] - lit, shifted[k] - lit + bent);
+        let r = if moves.abs() < stays.abs() {
+            moves
+        } else {
+            stays
+        };
+        unshifted[k] = stays;
+        residual[k] = r;
+        weak[k] = stands_out(usual, measure, k, r);
+    }
+}
+
+impl Usual<'_> {
+    /// The first `n` cells.
+    #[inline(always)]
+    fn first(self, n: usize) -> Self {
+        Self {
+            base: &self.base[..n],
+            slope_x: &self.slope_x[..n],
+            slope_y: &self.slope_y[..n],
+            contrast: &self.contrast[..n],
+            high: &self.high[..n],
+            low: &self.low[..n],
+            visible: &self.visible[..n],
+        }
+    }
+}
+
+/// What follows a picture; one value per cell.
+#[derive(Debug)]
+pub struct Followers<'a> {
+    /// The background.
+    pub base: &'a mut [f32],
+    /// Upper edge of the envelope.
+    pub high: &'a mut [f32],
+    /// Lower edge of the envelope.
+    pub low: &'a mut [f32],
+    /// Becomes 1 for visible cells that are no foreground and stray little: they tell the light.
+    pub trusted: &'a mut [u8],
+}
+
+/// What is followed, and which cells do.
+#[derive(Debug, Clone, Copy)]
+pub struct Followed<'a> {
+    /// Differences of the picture.
+    pub residual: &'a [f32],
+    /// 1 for foreground.
+    pub weak: &'a [u8],
+    /// 1 near what moves.
+    pub frozen: &'a [u8],
+    /// 1 for cells that no mask hides.
+    pub visible: &'a [u8],
+}
+
+/// How fast cells follow.
+#[derive(Debug, Clone, Copy)]
+pub struct Rates {
+    /// Share of its residual by which a cell moves.
+    pub alpha: f32,
+    /// What all cells take over of the light.
+    pub leak: Change,
+    /// Share of what goes beyond an envelope by which it widens.
+    pub widen: f32,
+    /// Share by which it decays.
+    pub decay: f32,
+    /// Width to which it decays, grey levels to each side.
+    pub floor: f32,
+    /// Width up to which a cell tells the light.
+    pub trusted_span: f32,
+    /// Whether foreground and frozen cells follow too.
+    pub all: bool,
+}
+
+/// Lets cells follow a picture. All slices have one length.
+#[inline(always)]
+pub fn follow(cells: Followers<'_>, picture: Followed<'_>, rates: Rates) {
+    let n = cells.base.len();
+    let Followers {
+        base,
         high,
         low,
-        contrast,
-        reach,
-        tolerance,
-    } = usual;
-    let cells = weak
-        .iter_mut()
-        .zip(residual)
-        .zip(visible)
-        .zip(high)
-        .zip(low)
-        .zip(contrast);
-    for (((((weak, &r), &visible), &high), &low), &contrast) in cells {
-        let slack = threshold + tolerance * contrast;
-        let (above, below) = (r - reach * high, reach * low - r);
-        let excess = if above > below { above } else { below };
-        *weak = u8::from(excess > slack) & visible;
-    }
-}
-
-/// 1.0 for cells that follow, 0.0 for foreground and frozen ones.
-pub fn mark_free(free: &mut [f32], weak: &[u8], frozen: &[u8]) {
-    for ((free, &weak), &frozen) in free.iter_mut().zip(weak).zip(frozen) {
-        *free = f32::from(1 - (weak | frozen));
-    }
-}
-
-/// Moves free cells by a share of their residual, and all by what they take over of the light.
-pub fn follow(base: &mut [f32], residual: &[f32], free: &[f32], alpha: f32, leak: Change) {
-    for ((base, &r), &free) in base.iter_mut().zip(residual).zip(free) {
-        *base += alpha * free * r;
-        *base = leak.lit(*base);
-    }
-}
-
-/// Widens the envelopes of free cells by a share of what goes beyond them and lets them decay towards `floor`.
-pub fn breathe(
-    high: &mut [f32],
-    low: &mut [f32],
-    residual: &[f32],
-    free: &[f32],
-    (widen, decay, floor): (f32, f32, f32),
-) {
-    for (((high, low), &r), &free) in high.iter_mut().zip(low).zip(residual).zip(free) {
-        let (over, under) = (r - *high, r - *low);
+        trusted,
+    } = cells;
+    let (high, low, trusted) = (&mut high[..n], &mut low[..n], &mut trusted[..n]);
+    let (residual, weak) = (&picture.residual[..n], &picture.weak[..n]);
+    let (frozen, visible) = (&picture.frozen[..n], &picture.visible[..n]);
+    let held = u8::from(!rates.all);
+    for k in 0..n {
+        let free = f32::from(1 - ((weak[k] | frozen[k]) & held));
+        let (r, h, l) = (residual[k], high[k], low[k]);
+        base[k] = rates.leak.lit(base[k] + rates.alpha * free * r);
+        let (over, under) = (r - h, r - l);
         let over = if over > 0.0 { over } else { 0.0 };
         let under = if under < 0.0 { under } else { 0.0 };
-        *high += free * (widen * over - decay * (*high - floor));
-        *low += free * (widen * under - decay * (*low + floor));
-    }
-}
-
-/// Marks visible cells that are no foreground and stray little: they tell the light.
-pub fn mark_trusted(
-    trusted: &mut [u8],
-    weak: &[u8],
-    visible: &[u8],
-    (high, low): (&[f32], &[f32]),
-    span: f32,
-) {
-    let cells = trusted.iter_mut().zip(weak).zip(visible).zip(high).zip(low);
-    for ((((trusted, &weak), &visible), &high), &low) in cells {
-        *trusted = u8::from(high - low <= span) & visible & (1 - weak);
+        let h = h + free * (rates.widen * over - rates.decay * (h - rates.floor));
+        let l = l + free * (rates.widen * under - rates.decay * (l + rates.floor));
+        (high[k], low[k]) = (h, l);
+        trusted[k] = u8::from(h - l <= rates.trusted_span) & visible[k] & (1 - weak[k]);
     }
 }
 
 /// Slopes and contrast of the middle one of three rows; neighbours beyond the ends count as the cell itself.
+#[inline(always)]
 pub fn slopes(
     [up, mid, down]: [&[f32]; 3],
     scale: f32,
@@ -256,36 +321,6 @@ pub fn slopes(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sums_cover_all_lanes() {
-        let a: Vec<f32> = (0..32).map(|i| i as f32).collect();
-        let b: Vec<f32> = (0..32)
-            .map(|i| if i % 2 == 0 { 1.0 } else { -2.0 })
-            .collect();
-        assert_eq!(sum(&a), 496.0);
-        assert_eq!(dot(&a, &b), 240.0 - 512.0);
-        assert_eq!(dot_abs(&a, &b), 240.0 + 512.0);
-    }
-
-    #[test]
-    fn weights_fall_with_the_residual() {
-        let mut weights = [9.0; 4];
-        robust_weights(
-            &mut weights,
-            &[0.0, 2.0, -8.0, 1.0],
-            &[1.0, 1.0, 1.0, 0.0],
-            1.0,
-        );
-        let expect = [1.0, 0.5, 1.0 / 8.0 / 2.0, 0.0];
-        assert!(
-            weights
-                .iter()
-                .zip(expect)
-                .all(|(w, e)| (w - e).abs() < 1e-4),
-            "{weights:?}"
-        );
-    }
 
     #[test]
     fn slopes_are_central_differences() {

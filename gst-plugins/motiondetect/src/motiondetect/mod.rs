@@ -28,6 +28,7 @@ mod pace;
 mod reduce;
 mod regions;
 mod settings;
+mod simd;
 mod state;
 
 use gst::glib;

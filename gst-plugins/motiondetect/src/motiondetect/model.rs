@@ -10,11 +10,12 @@ use super::detector::{Config, Outcome, Thresholds};
 use super::grid::{Grid, LANES, Luma};
 use super::pace::Tick;
 use super::regions::{self, Thing, fitted_box};
+use super::simd::Level;
 use super::zones::{Raster, ZoneSet};
 
 /// Pictures at most this close together, in nanoseconds, are too alike to tell activity by.
 const MIN_AGE: u64 = 48_000_000;
-/// Earlier pictures kept: enough for 60 a second.
+/// Earlier pictures kept at most: enough for 60 a second.
 const KEPT: usize = 4;
 /// Nanoseconds between the pictures by which slow motion is told.
 const SLOW_INTERVAL: u64 = 295_000_000;
@@ -94,9 +95,9 @@ impl Measure {
 
 impl Model {
     /// Begins to learn with a first picture.
-    pub fn new(luma: Luma<'_>, config: &Config) -> Self {
+    pub fn new(luma: Luma<'_>, config: &Config, level: Level) -> Self {
         let grid = Grid::for_picture(luma.width, luma.height);
-        let mut camera = Camera::new(grid);
+        let mut camera = Camera::new(grid, level);
         camera.see(luma);
         Self {
             size: (luma.width, luma.height),
@@ -107,7 +108,7 @@ impl Model {
                 &config.masks,
                 &config.zones,
             ),
-            background: Background::new(grid, camera.still()),
+            background: Background::new(grid, camera.still(), level),
             camera,
             components: Components::new(grid),
             confirm: Confirm::new(grid),
@@ -121,6 +122,12 @@ impl Model {
             learned: (0.0, 1),
             other_scene: (0.0, 0),
         }
+    }
+
+    /// Every bit of what was learned, for tests.
+    #[cfg(test)]
+    pub fn learned_bits(&self) -> Vec<u32> {
+        self.background.bits()
     }
 
     /// Whether a picture has the size that was learned.
@@ -163,7 +170,7 @@ impl Model {
         let outcome = if !moment.learning && strong > OTHER_SCENE {
             self.other_scene = (self.other_scene.0 + tick.dt, self.other_scene.1 + 1);
             if self.other_scene.0 > RELEARN_AFTER && self.other_scene.1 > 2 {
-                *self = Self::new(luma, config);
+                *self = Self::new(luma, config, self.camera.level());
                 return Outcome {
                     learning: true,
                     ..Outcome::default()
@@ -393,12 +400,16 @@ impl Model {
         let now = moment.tick.now;
         if moment.slow {
             let (_, mut kept) = self.slow.take().unwrap_or_default();
-            kept.residual.clone_from(&sight.residual);
-            kept.unshifted.clone_from(&sight.unshifted);
+            kept.clone_from(&sight);
             self.slow = Some((now, kept));
         }
         self.history.push_back((now, sight));
-        if self.history.len() > KEPT {
+        // Only the latest that is old enough by the next picture is looked at.
+        let spent = |history: &VecDeque<(u64, Sight)>| {
+            let next = now + (0.8e9 * moment.tick.dt) as u64;
+            history.len() > KEPT || history.get(1).is_some_and(|(at, _)| next - at >= MIN_AGE)
+        };
+        while spent(&self.history) {
             self.spare = self
                 .history
                 .pop_front()

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::grid::{Grid, Luma};
+use super::simd::{GROUP, Level};
 
 /// The cells that still lie in the picture when it is looked at through a shift.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,140 +36,121 @@ impl Window {
     }
 }
 
-/// Every n-th row of pixels is read: at most four of a cell, so that large pictures cost little more than small ones
-/// and their cells are still averages of more pixels.
-fn row_step(cell: usize) -> usize {
-    (cell / 4).max(1)
+/// Which row of a cell is read as its `index`-th: four of them, spread evenly, so that large pictures cost little more
+/// than small ones and their cells are still averages of more pixels. Cells of two pixels have no more than two.
+fn sampled_row(cell: usize, index: usize) -> usize {
+    index * cell / ROWS.min(cell)
 }
 
-/// Writes the mean of each cell, its pixels moved by `shift`, to `means`; cells outside the returned window are left alone.
-pub fn reduce(luma: Luma<'_>, grid: Grid, shift: (i32, i32), means: &mut [f32]) -> Window {
-    let window = Window::of(grid, luma.width, luma.height, shift);
-    let Range { start, end } = window.cols.clone();
-    if start == end {
-        return window;
-    }
-    let moved = |cell: usize, by: i32| (cell * grid.cell).saturating_add_signed(by as isize);
-    let (x, bytes) = (moved(start, shift.0), (end - start) * grid.cell);
-    for row in window.rows.clone() {
-        let strip = Strip {
-            data: &luma.data[moved(row, shift.1) * luma.stride + x..],
-            stride: luma.stride * row_step(grid.cell),
-            bytes,
-        };
-        let out = &mut means[row * grid.cols + start..row * grid.cols + end];
-        match grid.cell {
-            2 => strip.pairs(out),
-            4 => strip.quads(out),
-            8 => strip.eights(out),
-            cell => strip.wide(cell, out),
-        }
-    }
-    window
+/// Rows of pixels that are read of a cell.
+const ROWS: usize = 4;
+
+/// Reduces pictures to the means of their cells.
+#[derive(Debug)]
+pub struct Reducer {
+    grid: Grid,
+    level: Level,
+    /// Working memory: sums of four pixels, or of a column, along one row of cells.
+    line: Vec<f32>,
 }
 
-/// One row of cells: the rows of pixels that are read of it.
-struct Strip<'a> {
-    data: &'a [u8],
-    stride: usize,
-    bytes: usize,
-}
-
-type Sixteen = [u8; 16];
-
-impl<'a> Strip<'a> {
-    fn row(&self, index: usize) -> &'a [u8] {
-        &self.data[index * self.stride..][..self.bytes]
-    }
-
-    /// The four rows in groups of sixteen pixels, all of the same number.
-    fn sixteens(&self) -> [&'a [Sixteen]; 4] {
-        let rows: [&[Sixteen]; 4] = std::array::from_fn(|v| self.row(v).as_chunks().0);
-        rows.map(|row| &row[..self.bytes / 16])
-    }
-
-    fn pairs(&self, out: &mut [f32]) {
-        let (upper, lower) = (
-            self.row(0).as_chunks::<2>().0,
-            self.row(1).as_chunks::<2>().0,
-        );
-        for ((mean, a), b) in out.iter_mut().zip(upper).zip(lower) {
-            let sum = u16::from(a[0]) + u16::from(a[1]) + u16::from(b[0]) + u16::from(b[1]);
-            *mean = f32::from(sum) * (1.0 / 4.0);
+impl Reducer {
+    /// One for pictures of a grid.
+    pub fn new(grid: Grid, level: Level) -> Self {
+        Self {
+            grid,
+            level,
+            line: vec![0.0; grid.cols * grid.cell / 4 + GROUP],
         }
     }
 
-    fn quads(&self, out: &mut [f32]) {
-        let rows = self.sixteens();
-        let (groups, rest) = out.as_chunks_mut::<4>();
-        for (i, group) in groups.iter_mut().enumerate().take(rows[0].len()) {
-            let [a, b] = pair_sums(rows.map(|row| row[i])).map(|lanes| {
-                let both = (lanes & EVEN_U16) + (lanes >> 16 & EVEN_U16);
-                [both as u32, (both >> 32) as u32]
+    /// The instructions that it uses.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Writes the mean of each cell, its pixels moved by `shift`, to `means`; cells outside the returned window are left
+    /// alone.
+    pub fn reduce(&mut self, luma: Luma<'_>, shift: (i32, i32), means: &mut [f32]) -> Window {
+        let grid = self.grid;
+        let window = Window::of(grid, luma.width, luma.height, shift);
+        let Range { start, end } = window.cols.clone();
+        if start == end {
+            return window;
+        }
+        let moved = |cell: usize, by: i32| (cell * grid.cell).saturating_add_signed(by as isize);
+        let (x, bytes) = (moved(start, shift.0), (end - start) * grid.cell);
+        for row in window.rows.clone() {
+            let top = moved(row, shift.1);
+            let rows: [&[u8]; ROWS] = std::array::from_fn(|index| {
+                let y = top + sampled_row(grid.cell, index.min(grid.cell - 1));
+                &luma.data[y * luma.stride + x..][..bytes]
             });
-            *group = [a[0], a[1], b[0], b[1]].map(|sum| sum as f32 * (1.0 / 16.0));
+            let out = &mut means[row * grid.cols + start..row * grid.cols + end];
+            match grid.cell {
+                2 => self.level.run(|| pairs(rows, out)),
+                6 => self.level.run(|| sixes(rows, out)),
+                cell => self.fours(rows, luma.stride * cell, out),
+            }
         }
-        self.rest(4, rest);
+        window
     }
 
-    fn eights(&self, out: &mut [f32]) {
-        let rows = self.sixteens();
-        let (groups, rest) = out.as_chunks_mut::<2>();
-        for (i, group) in groups.iter_mut().enumerate().take(rows[0].len()) {
-            let sums = pair_sums(rows.map(|row| row[i]));
-            *group = sums.map(|lanes| sum_of_lanes(lanes) as f32 * (1.0 / 32.0));
+    /// Cells of a multiple of four pixels; the next row of cells begins `ahead` bytes farther.
+    fn fours(&mut self, rows: [&[u8]; ROWS], ahead: usize, out: &mut [f32]) {
+        let fours = self.grid.cell / 4;
+        let scale = 1.0 / (4 * ROWS * fours) as f32;
+        if fours == 1 {
+            return self.level.quads(rows, ahead, scale, out);
         }
-        self.rest(8, rest);
-    }
-
-    /// Cells of 16 pixels and more, any power of two.
-    fn wide(&self, cell: usize, out: &mut [f32]) {
-        let rows = self.sixteens();
-        let scale = 1.0 / (4 * cell) as f32;
-        for (mean, first) in out.iter_mut().zip((0..).step_by(cell / 16)) {
-            let sums = (first..first + cell / 16).map(|i| {
-                let [a, b] = pair_sums(rows.map(|row| row[i]));
-                sum_of_lanes(a) + sum_of_lanes(b)
-            });
-            *mean = sums.sum::<u32>() as f32 * scale;
-        }
-    }
-
-    /// The last cells of a strip, fewer than fill sixteen pixels.
-    fn rest(&self, cell: usize, out: &mut [f32]) {
-        let first = self.bytes / cell - out.len();
-        for (i, mean) in out.iter_mut().enumerate() {
-            let x = (first + i) * cell;
-            let pixels = (0..4).flat_map(|v| &self.row(v)[x..x + cell]);
-            *mean = pixels.map(|&p| u32::from(p)).sum::<u32>() as f32 / (4 * cell) as f32;
+        let line = &mut self.line[..out.len() * fours];
+        self.level.quads(rows, ahead, 1.0, line);
+        match fours {
+            2 => self.level.run(|| gather::<2>(line, scale, out)),
+            3 => self.level.run(|| gather::<3>(line, scale, out)),
+            4 => self.level.run(|| gather::<4>(line, scale, out)),
+            _ => {
+                for (out, part) in out.iter_mut().zip(line.chunks_exact(fours)) {
+                    *out = part.iter().sum::<f32>() * scale;
+                }
+            }
         }
     }
 }
 
-const EVEN_U8: u64 = 0x00ff_00ff_00ff_00ff;
-const EVEN_U16: u64 = 0x0000_ffff_0000_ffff;
-
-/// Sums over four rows of each pair of neighbours, as four 16-bit lanes a word; plain integers that compilers
-/// turn into vector instructions.
+/// Sums of `N` neighbours each, times `scale`.
 #[inline(always)]
-fn pair_sums(rows: [Sixteen; 4]) -> [u64; 2] {
-    let mut sums = [0u64; 2];
-    for row in rows {
-        let row = u128::from_le_bytes(row);
-        for (sum, word) in sums.iter_mut().zip([row as u64, (row >> 64) as u64]) {
-            // A lane holds at most 4 * 2 * 255: nothing overflows.
-            *sum = sum
-                .wrapping_add(word & EVEN_U8)
-                .wrapping_add(word >> 8 & EVEN_U8);
+fn gather<const N: usize>(line: &[f32], scale: f32, out: &mut [f32]) {
+    for (out, part) in out.iter_mut().zip(line.as_chunks::<N>().0) {
+        let mut sum = part[0];
+        for value in &part[1..] {
+            sum += value;
         }
+        *out = sum * scale;
     }
-    sums
 }
 
-/// Sum of four 16-bit lanes, which must fit 16 bits.
+/// Cells of two pixels: the last two rows are the second one again.
 #[inline(always)]
-fn sum_of_lanes(lanes: u64) -> u32 {
-    (lanes.wrapping_mul(0x0001_0001_0001_0001) >> 48) as u32
+fn pairs([upper, lower, ..]: [&[u8]; ROWS], out: &mut [f32]) {
+    let (upper, lower) = (upper.as_chunks::<2>().0, lower.as_chunks::<2>().0);
+    for ((mean, a), b) in out.iter_mut().zip(upper).zip(lower) {
+        let sum = u16::from(a[0]) + u16::from(a[1]) + u16::from(b[0]) + u16::from(b[1]);
+        *mean = f32::from(sum) * (1.0 / 4.0);
+    }
+}
+
+/// Cells of six pixels.
+#[inline(always)]
+fn sixes(rows: [&[u8]; ROWS], out: &mut [f32]) {
+    let [a, b, c, d] = rows.map(|row| row.as_chunks::<6>().0);
+    for ((((mean, a), b), c), d) in out.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+        let mut sum = 0;
+        for i in 0..6 {
+            sum += u16::from(a[i]) + u16::from(b[i]) + u16::from(c[i]) + u16::from(d[i]);
+        }
+        *mean = f32::from(sum) * (1.0 / 24.0);
+    }
 }
 
 #[cfg(test)]
@@ -194,20 +176,20 @@ mod tests {
                 if x >= luma.width || at_y >= luma.height {
                     return None;
                 }
-                if y % row_step(grid.cell) == 0 {
+                if (0..ROWS).any(|i| sampled_row(grid.cell, i.min(grid.cell - 1)) == y) {
                     sum += u32::from(luma.data[at_y * luma.stride + x]);
                     count += 1;
                 }
             }
         }
-        Some(sum as f32 / count as f32)
+        Some(sum as f32 * (1.0 / count as f32))
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn means_are_those_of_a_plain_loop(
-            width in 32usize..120, height in 32usize..80, pad in 0usize..5, cell in prop::sample::select(vec![2usize, 4, 8, 16, 32]),
+            width in 32usize..120, height in 32usize..80, pad in 0usize..5, cell in prop::sample::select(vec![2usize, 4, 6, 8, 12, 16, 20, 32]),
             dx in -20i32..20, dy in -20i32..20, seed in any::<u32>(),
         ) {
             let stride = width + pad;
@@ -219,7 +201,7 @@ mod tests {
             let luma = Luma::new(&data, stride, width, height).unwrap();
             let grid = Grid { cell, cols: width / cell, rows: height / cell };
             let mut means = vec![-1.0; grid.len()];
-            let window = reduce(luma, grid, (dx, dy), &mut means);
+            let window = Reducer::new(grid, Level::default()).reduce(luma, (dx, dy), &mut means);
             for row in 0..grid.rows {
                 for col in 0..grid.cols {
                     let inside = window.cols.contains(&col) && window.rows.contains(&row);
@@ -237,7 +219,8 @@ mod tests {
         let luma = Luma::new(&data, 100, 99, 50).unwrap();
         let grid = Grid::for_picture(99, 50);
         let mut means = vec![0.0; grid.len()];
-        assert!(reduce(luma, grid, (0, 0), &mut means).is_whole(grid));
+        let window = Reducer::new(grid, Level::default()).reduce(luma, (0, 0), &mut means);
+        assert!(window.is_whole(grid));
         assert!(means.iter().all(|&m| m == 7.0));
     }
 }
