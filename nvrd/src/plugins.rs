@@ -15,6 +15,7 @@ pub fn register() -> Result<()> {
         gstmotiondetect::register_static(),
         gstonnxinfer::register_static(),
         gstobjecttrack::register_static(),
+        gstfacematch::register_static(),
         gsteventsink::register_static(),
     ];
     let failed = all.into_iter().find_map(|registered| registered.err());

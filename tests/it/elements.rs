@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use support::{gst_command, media, root, run, run_any};
 
-const ELEMENTS: [&str; 6] = [
+const ELEMENTS: [&str; 7] = [
     "camerasrc",
     "segmentrecorder",
     "motiondetect",
     "onnxinfer",
     "objecttrack",
+    "facematch",
     "eventsink",
 ];
 
@@ -91,6 +92,8 @@ fn documented_lines_run_as_written() {
             "the documentation of {element} holds no line"
         );
     }
+    let folder = tempfile::tempdir().unwrap();
+    let gallery = folder.path().join("people.toml");
     for (element, line) in lines {
         let mut shell = gst_command("sh");
         shell.args(["-c", &line]);
@@ -100,6 +103,14 @@ fn documented_lines_run_as_written() {
                 continue;
             };
             shell.env("MODEL", model);
+        }
+        if line.contains("$EMBEDDER") {
+            let Some([detector, embedder, photo]) = media::faces() else {
+                println!("SKIP: no models and photo of a face for: {line}");
+                continue;
+            };
+            shell.env("DETECTOR", detector).env("EMBEDDER", embedder);
+            shell.env("PHOTO", photo).env("GALLERY", &gallery);
         }
         let output = run_any(&mut shell, Duration::from_secs(30));
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -111,10 +122,7 @@ fn documented_lines_run_as_written() {
 #[test]
 fn elements_leak_nothing() {
     let lines = documented_lines();
-    for (element, line) in lines
-        .into_iter()
-        .filter(|(_, line)| !line.contains("$MODEL"))
-    {
+    for (element, line) in lines.into_iter().filter(|(_, line)| !line.contains('$')) {
         let mut shell = gst_command("sh");
         shell
             .args(["-c", &line])

@@ -28,6 +28,19 @@ pub fn yolox() -> Option<PathBuf> {
     onnx_runtime().and(model)
 }
 
+/// A face detector, a model that tells faces apart, and a photo of one person.
+pub fn faces() -> Option<[PathBuf; 3]> {
+    let shared = shared()?;
+    let files = [
+        "models/yunet_n_320_320.onnx",
+        "models/mobilefacenet_paddlex_128.onnx",
+        "media/faces/obama_1.jpg",
+    ]
+    .map(|file| shared.join(file));
+    let there = files.iter().all(|file| file.is_file());
+    onnx_runtime().and(there.then_some(files))
+}
+
 /// The ONNX Runtime library, where there is one.
 pub fn onnx_runtime() -> Option<PathBuf> {
     let set = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);

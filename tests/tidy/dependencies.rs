@@ -37,6 +37,8 @@ const OURS: &[(&str, &[&str])] = &[
 const OURS_IN_TESTS: &[(&str, &[&str])] = &[
     // The supervisor's tests run whole cameras.
     ("nvr-media", &["gst-plugin-*"]),
+    // Faces are found, tracked and made events of by others.
+    ("gst-plugin-facematch", &["gst-plugin-*"]),
 ];
 
 /// A framework and the packages that may name it.

@@ -44,3 +44,11 @@ pub const SUB_FRAMES_IN: &str = "sub-frames-in";
 pub const SUB_RECONNECTS: &str = "sub-reconnects";
 /// State changes of `rtspsrc` that hung and were left behind (`u64`).
 pub const ABANDONED: &str = "abandoned";
+/// Faces that the model turned into vectors (`u64`).
+pub const FACES_EMBEDDED: &str = "faces-embedded";
+/// Faces that were too small, blurred or turned away (`u64`).
+pub const FACES_REFUSED: &str = "faces-refused";
+/// People in the gallery (`u64`).
+pub const PEOPLE: &str = "people";
+/// Strangers remembered (`u64`).
+pub const STRANGERS: &str = "strangers";

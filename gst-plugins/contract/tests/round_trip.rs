@@ -94,6 +94,11 @@ proptest! {
     }
 
     #[test]
+    fn faces(person in text(), flags in any::<(bool, bool)>(), similarity in -1f64..1.0, pts_ns in any::<u64>(), track_id in prop::option::of(any::<u64>()), embedding in prop::option::of("[A-Za-z0-9+/]{4,64}")) {
+        check(&face::FaceSeen { person, stranger: flags.0, new: flags.1, similarity, pts_ns, track_id, model: "0123456789ab".into(), embedding });
+    }
+
+    #[test]
     fn motion(state in any_of(MotionState::ALL), unix_us in prop::option::of(any::<i64>()), zones in prop::collection::vec(text(), 0..4), level in 0f64..1.0) {
         check(&MotionChange { state, pts_ns: 5, unix_us, level, zones });
     }

@@ -291,7 +291,15 @@ impl<P: Clone> Events<P> {
         touch: &Touch<'_>,
         shoot: &mut dyn FnMut() -> Option<P>,
     ) {
-        let index = match self.lives.iter().position(|live| live.key == key) {
+        let mut known = self.lives.iter().position(|live| live.key == key);
+        if let Key::Track(_, track) = key
+            && let Some(index) = known
+            && self.lives[index].is_of_another(touch)
+        {
+            self.lives[index].leave(track);
+            known = None;
+        }
+        let index = match known {
             Some(index) => index,
             None => self.begin(config, picture, now, key, touch),
         };
@@ -329,6 +337,7 @@ impl<P: Clone> Events<P> {
         let (kind, track_id) = match &key {
             Key::Motion => (Kind::Motion, None),
             Key::Track(kind, id) => (*kind, Some(*id)),
+            Key::Left(id) => (Kind::Face, Some(*id)),
             Key::Label(label, _) => (kind_of(label), None),
         };
         let start_unix_us = picture.wall.map(|wall| wall.unix_us_of(now));

@@ -18,6 +18,8 @@ pub(crate) enum Key {
     Motion,
     /// A tracker says so.
     Track(Kind, u64),
+    /// Of a track that went over to somebody else.
+    Left(u64),
     /// No tracker: all of one label, and of one person where the person is known.
     Label(String, Option<String>),
 }
@@ -68,6 +70,8 @@ pub(crate) struct Live<P> {
     bbox: Option<BBox>,
     zones: Vec<String>,
     identity: Option<Identity>,
+    /// When the picture ended on which it was this one, nanoseconds and wall time.
+    identified: (u64, Option<i64>),
     model: Option<String>,
     /// The best picture, until it is handed out, and that picture's number.
     shot: Option<(u64, P)>,
@@ -105,6 +109,7 @@ impl<P> Live<P> {
             bbox: None,
             zones: Vec::new(),
             identity: None,
+            identified: (start_ns, None),
             model: None,
             shot: None,
             news: false,
@@ -159,14 +164,37 @@ impl<P> Live<P> {
         better
     }
 
-    /// The most similar person wins; a new one is news, a little more similarity is not.
+    /// The most similar person wins, and anybody with a name before a stranger; a new one is news, a little more
+    /// similarity is not.
     fn identify(&mut self, identity: Option<&Identity>) {
         let Some(identity) = identity else { return };
+        let rank = |identity: &Identity| (!identity.is_stranger(), identity.similarity);
         let known = self.identity.as_ref();
-        if known.is_none_or(|known| identity.similarity > known.similarity) {
+        if known.is_none_or(|known| rank(identity) > rank(known)) {
             self.news |= known.is_none_or(|known| known.person != identity.person);
             self.identity = Some(identity.clone());
         }
+        if self.identity.as_ref().map(|it| &it.person) == Some(&identity.person) {
+            self.identified = (self.end_ns, self.end_unix_us);
+        }
+    }
+
+    /// Whether a sighting shows somebody else by name: a tracker may go from one to another, at a cut say.
+    pub(crate) fn is_of_another(&self, touch: &Touch<'_>) -> bool {
+        let named = |identity: Option<&'_ Identity>| {
+            identity
+                .filter(|identity| !identity.is_stranger())
+                .map(|identity| identity.person.clone())
+        };
+        let (this, other) = (named(self.identity.as_ref()), named(touch.identity));
+        this.is_some() && other.is_some() && this != other
+    }
+
+    /// Ends it with the last picture on which it was surely this one; the track goes on as somebody else's.
+    pub(crate) fn leave(&mut self, track: u64) {
+        self.key = Key::Left(track);
+        (self.end_ns, self.end_unix_us) = self.identified;
+        self.missed = true;
     }
 
     /// Whether it was seen on the picture with this number.
@@ -212,7 +240,7 @@ impl<P> Live<P> {
             bbox: self.bbox,
             zones: self.zones.clone(),
             track_id: match self.key {
-                Key::Track(_, id) => Some(id),
+                Key::Track(_, id) | Key::Left(id) => Some(id),
                 Key::Motion | Key::Label(..) => None,
             },
             identity: self.identity.as_ref().map(|i| i.person.clone()),

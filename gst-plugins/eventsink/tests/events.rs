@@ -403,6 +403,23 @@ fn an_identity_is_news() {
 }
 
 #[test]
+fn a_name_counts_before_a_stranger_and_another_name_is_another_event() {
+    check(
+        "0..500 ran face#1=stranger-1
+         600..1500 ran face#1=alice
+         1600..2000 ran face#1
+         2100..3000 ran face#1=bob",
+        expect![[r#"
+            100: opened face face#1 0.. score 0.8 frames 2 is stranger-1 shot 0
+            1100: updated face face#1 0..1100 score 0.8 frames 12 is alice
+            2200: opened face face#1 2100.. score 0.8 frames 2 is bob shot 2100
+            end: closed face face#1 0..1500 score 0.8 frames 21 is alice
+            end: closed face face#1 2100..3000 score 0.8 frames 10 is bob
+        "#]],
+    );
+}
+
+#[test]
 fn a_still_picture_shows_everything_once() {
     check(
         "0 ran face?1 face",

@@ -3,12 +3,13 @@
 use gst::DebugLevel;
 
 /// Elements of ours, whose warnings tell of something lost or degraded.
-const OURS: [&str; 6] = [
+const OURS: [&str; 7] = [
     "camerasrc",
     "segmentrecorder",
     "motiondetect",
     "onnxinfer",
     "objecttrack",
+    "facematch",
     "eventsink",
 ];
 
