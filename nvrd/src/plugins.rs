@@ -12,6 +12,7 @@ pub fn register() -> Result<()> {
     let all = [
         gstcamerasrc::register_static(),
         gstsegmentrecorder::register_static(),
+        gstdecodegate::register_static(),
         gstmotiondetect::register_static(),
         gstonnxinfer::register_static(),
         gstobjecttrack::register_static(),

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use support::{gst_command, media, root, run, run_any};
 
-const ELEMENTS: [&str; 7] = [
+const ELEMENTS: [&str; 8] = [
     "camerasrc",
     "segmentrecorder",
+    "decodegate",
     "motiondetect",
     "onnxinfer",
     "objecttrack",

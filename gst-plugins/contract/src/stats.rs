@@ -14,7 +14,7 @@ pub const LAST_LATENCY_NS: &str = "last-latency-ns";
 pub const AVG_LATENCY_NS: &str = "avg-latency-ns";
 /// Bytes written (`u64`).
 pub const BYTES_WRITTEN: &str = "bytes-written";
-/// Bytes that `segmentrecorder` holds for an event that may come (`u64`).
+/// Encoded bytes that `segmentrecorder` or `decodegate` holds for what may come (`u64`).
 pub const RING_BYTES: &str = "ring-bytes";
 /// Files that `segmentrecorder` closed (`u64`).
 pub const SEGMENTS: &str = "segments";
@@ -26,8 +26,20 @@ pub const WRITE_ERRORS: &str = "write-errors";
 pub const SLOWEST_WRITE_NS: &str = "slowest-write-ns";
 /// Pictures that `decodegate` let through (`u64`).
 pub const FRAMES_PASSED: &str = "frames-passed";
-/// Pictures that `decodegate` sent again from its ring (`u64`).
+/// Pictures that `decodegate` sent late, or again, from its ring (`u64`).
 pub const FRAMES_REPLAYED: &str = "frames-replayed";
+/// Times that `decodegate` began to let everything through (`u64`).
+pub const OPENED: &str = "opened";
+/// Whether `decodegate` lets everything through (`bool`).
+pub const OPEN: &str = "open";
+/// Why it does (word of `gate::OpenReason`), absent when it does not.
+pub const REASON: &str = "reason";
+/// What the stream of a `decodegate` lacks (word of `gate::Bypass`), absent when it lacks nothing.
+pub const BYPASS: &str = "bypass";
+/// Pictures sent to the decoder by the pictures that came in, 0..1 and more with replays (`f64`).
+pub const SHARE_DECODED: &str = "share-decoded";
+/// The latest time between two key frames, nanoseconds (`u64`), absent before there were two.
+pub const KEYFRAME_INTERVAL_NS: &str = "keyframe-interval-ns";
 /// Tracks that `objecttrack` confirmed (`u64`).
 pub const TRACKS_CONFIRMED: &str = "tracks-confirmed";
 /// Tracks that `objecttrack` keeps now, lost and tentative ones included (`u64`).

@@ -241,6 +241,45 @@ fn scene_changes_survive_the_upstream_event() {
 }
 
 #[test]
+fn the_gate_says_what_it_lets_through() {
+    gst::init().unwrap();
+    for (keys_only, replays) in [(false, false), (true, false), (true, true)] {
+        let state = gate::GateState { keys_only, replays };
+        assert_eq!(gate::GateState::from_event(&state.to_event()), Some(state));
+    }
+    assert_eq!(gate::GateState::from_event(&gst::event::Eos::new()), None);
+    for &open in gate::OpenReason::ALL {
+        for bypass in [None, Some(gate::Bypass::OpenGop)] {
+            let change = gate::GateChange {
+                open: Some(open),
+                bypass,
+                request: bypass.map(|_| "door".to_owned()),
+                pts_ns: 7,
+                replayed: 31,
+            };
+            let read = gate::GateChange::try_from_structure(&change.to_structure());
+            assert_eq!(read.unwrap(), change);
+        }
+    }
+    let closed = gate::GateChange {
+        open: None,
+        bypass: None,
+        request: None,
+        pts_ns: 9,
+        replayed: 0,
+    };
+    let mut structure = closed.to_structure();
+    assert_eq!(
+        gate::GateChange::try_from_structure(&structure).unwrap(),
+        closed
+    );
+    structure.set("open", true);
+    structure.set("reason", "whim");
+    let error = gate::GateChange::try_from_structure(&structure).unwrap_err();
+    assert!(error.to_string().contains("whim"), "{error}");
+}
+
+#[test]
 fn a_tracker_says_that_it_looked() {
     gst::init().unwrap();
     let track = Track {

@@ -3,9 +3,10 @@
 use gst::DebugLevel;
 
 /// Elements of ours, whose warnings tell of something lost or degraded.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "camerasrc",
     "segmentrecorder",
+    "decodegate",
     "motiondetect",
     "onnxinfer",
     "objecttrack",

@@ -75,6 +75,11 @@ impl Episodes {
         [ended, began]
     }
 
+    /// Whether motion is under way, or its hold time is.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Ends the episode that is open.
     pub fn finish(&mut self) -> Option<Turn> {
         self.open.take().map(|open| Turn {

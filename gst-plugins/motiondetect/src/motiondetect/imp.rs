@@ -9,7 +9,7 @@ use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
 use nvr_contract::Message;
-use nvr_contract::gate::SceneChange;
+use nvr_contract::gate::{GateState, SceneChange};
 use nvr_contract::motion::{MotionChange, MotionState};
 use nvr_contract::wallclock::WallClock;
 
@@ -194,6 +194,9 @@ impl BaseTransformImpl for MotionDetect {
             gst::EventView::FlushStop(_) => self.state().interrupt(),
             _ => {}
         }
+        if let Some(gate) = GateState::from_event(&event) {
+            self.state().watch.hear(gate);
+        }
         self.parent_sink_event(event)
     }
 
@@ -207,8 +210,10 @@ impl BaseTransformImpl for MotionDetect {
             return Ok(gst::FlowSuccess::Ok);
         }
         let looked = self.state().look(buffer);
+        self.tell_gate();
         match looked {
-            Ok(changes) => self.announce(changes, buffer.pts()),
+            Ok(Some(changes)) => self.announce(changes, buffer.pts()),
+            Ok(None) => return Ok(gst_base::BASE_TRANSFORM_FLOW_DROPPED),
             Err(Trouble::NotNegotiated) => return Err(gst::FlowError::NotNegotiated),
             Err(Trouble::Short) => {
                 gst::element_imp_error!(
@@ -296,13 +301,28 @@ impl MotionDetect {
             if self.obj().post_message(message).is_err() {
                 gst::debug!(CAT, imp = self, "No bus for {change:?}");
             }
+            if self.state().watch.is_on() {
+                continue;
+            }
             let scene = SceneChange {
                 moving: change.state == MotionState::Started,
                 pts_ns: seen_at.map_or(change.pts_ns, gst::ClockTime::nseconds),
             };
-            if !self.obj().sink_pad().push_event(scene.to_event()) {
-                gst::log!(CAT, imp = self, "Nobody upstream wants {scene:?}");
-            }
+            self.push_scene(scene);
+        }
+    }
+
+    /// Gives a gate upstream the word that it waits for.
+    fn tell_gate(&self) {
+        let news = self.state().watch.take_news();
+        for scene in news {
+            self.push_scene(scene);
+        }
+    }
+
+    fn push_scene(&self, scene: SceneChange) {
+        if !self.obj().sink_pad().push_event(scene.to_event()) {
+            gst::log!(CAT, imp = self, "Nobody upstream wants {scene:?}");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Upstream it needs `video/x-raw` in GRAY8, I420 or NV12 of at least 16x16 pixels, best 10 to 15 pictures a second.
 //! To every picture it adds a motion fact (`MotionFrame`) and a region of interest per moving thing (`MotionRegion`);
 //! on the bus it posts `nvrd-motion` when motion starts and when it is over, and upstream it tells `decodegate` the same.
+//! Key frames that a gate sends alone it judges by themselves; one with motion is held back until it comes with the others.
 //!
 //! ```sh
 //! gst-launch-1.0 -m videotestsrc num-buffers=120 pattern=ball ! video/x-raw,format=I420,width=640,height=360,framerate=15/1 \
@@ -22,6 +23,7 @@ mod confirm;
 mod episode;
 mod fit;
 mod imp;
+mod keyframe;
 mod loops;
 mod model;
 mod pace;
@@ -30,6 +32,7 @@ mod regions;
 mod settings;
 mod simd;
 mod state;
+mod watch;
 
 use gst::glib;
 use gst::prelude::*;

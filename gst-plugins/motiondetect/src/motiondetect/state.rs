@@ -6,9 +6,10 @@ use gst_video::prelude::*;
 use nvr_contract::motion::{MotionChange, MotionFrame, MotionRegion, MotionState};
 use nvr_contract::stats;
 
-use super::detector::{Config, Detector};
+use super::detector::{Config, Detector, Outcome};
 use super::episode::{Episodes, Turn};
 use super::grid::Luma;
+use super::watch::{Plan, Watch};
 use super::zones::ZoneSet;
 
 /// A DISCONT buffer this far, in nanoseconds, from the one before begins a new stretch of video.
@@ -21,6 +22,8 @@ pub struct State {
     pub info: Option<gst_video::VideoInfo>,
     detector: Detector,
     episodes: Episodes,
+    /// The talk with a gate upstream.
+    pub watch: Watch,
     last_pts: Option<u64>,
     frames_in: u64,
     processed: u64,
@@ -46,16 +49,19 @@ impl State {
     /// Puts a configuration in force.
     pub fn set_config(&mut self, config: Config) {
         self.detector.set_config(config);
+        self.watch.redraw(self.detector.config());
     }
 
     /// Forgets the background.
     pub fn reset(&mut self) {
         self.detector.reset();
+        self.watch.reset();
     }
 
     /// Treats the next picture as the first after a seek.
     pub fn interrupt(&mut self) {
         self.detector.interrupt();
+        self.watch.interrupt();
         self.last_pts = None;
     }
 
@@ -64,8 +70,12 @@ impl State {
         self.frames_in += 1;
     }
 
-    /// Looks at a picture and writes on it what it shows; the answer is what started or is over with it.
-    pub fn look(&mut self, buffer: &mut gst::BufferRef) -> Result<Vec<MotionChange>, Trouble> {
+    /// Looks at a picture and writes on it what it shows; the answer is what started or is over with it, or `None`
+    /// when the picture must not go on.
+    pub fn look(
+        &mut self,
+        buffer: &mut gst::BufferRef,
+    ) -> Result<Option<Vec<MotionChange>>, Trouble> {
         self.frames_in += 1;
         let info = self.info.as_ref().ok_or(Trouble::NotNegotiated)?;
         let (width, height) = (info.width(), info.height());
@@ -84,7 +94,21 @@ impl State {
             let data = frame.plane_data(0).map_err(|_| Trouble::Short)?;
             let luma =
                 Luma::new(data, stride, width as usize, height as usize).ok_or(Trouble::Short)?;
-            self.detector.process(luma, pts)
+            let at = pts.or(self.last_pts).unwrap_or(0);
+            match self.watch.plan(luma, at, self.detector.config()) {
+                Plan::Hold => return Ok(None),
+                Plan::Follow => {
+                    self.detector.process(luma, pts);
+                    Outcome::default()
+                }
+                Plan::Look => {
+                    let outcome = self.detector.process(luma, pts);
+                    let moving = !outcome.regions.is_empty() || self.episodes.is_open();
+                    let seen = (moving, outcome.learning);
+                    self.watch.looked(luma, at, seen, self.detector.config());
+                    outcome
+                }
+            }
         };
         self.last_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.total_ns += self.last_ns;
@@ -114,11 +138,8 @@ impl State {
             moving.then_some((outcome.level, touched)),
             hold,
         );
-        Ok(turns
-            .into_iter()
-            .flatten()
-            .map(|turn| self.change(turn))
-            .collect())
+        let turns = turns.into_iter().flatten();
+        Ok(Some(turns.map(|turn| self.change(turn)).collect()))
     }
 
     /// Ends motion that is open.
