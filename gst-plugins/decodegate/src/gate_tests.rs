@@ -52,7 +52,11 @@ fn line(out: &[Act<u64>]) -> String {
 fn run(gate: &mut Gate<u64>, range: std::ops::Range<u64>) -> Vec<String> {
     range
         .map(|n| {
-            let kind = if n % 10 == 0 { Kind::Key } else { Kind::Delta };
+            let kind = if n.is_multiple_of(10) {
+                Kind::Key
+            } else {
+                Kind::Delta
+            };
             push(gate, unit(kind, n), n)
         })
         .filter(|line| !line.is_empty())
@@ -231,7 +235,7 @@ proptest! {
                 4 => gate.unanswered(),
                 _ => {}
             }
-            let key = n % 7 == 0;
+            let key = n.is_multiple_of(7);
             if key { keys.insert(n); } else if torn { torn_at.insert(n); }
             let kind = if key { Kind::Key } else { Kind::Delta };
             let unit = Unit { bytes, torn, ..unit(kind, n) };

@@ -21,7 +21,7 @@ fn harness() -> Harness {
 
 /// An access unit with the PTS of picture `n`, every 100 ms; a key frame every tenth.
 fn unit(n: u64) -> gst::Buffer {
-    let kind = if n % 10 == 0 { 0x65 } else { 0x41 };
+    let kind = if n.is_multiple_of(10) { 0x65 } else { 0x41 };
     let mut buffer = gst::Buffer::from_slice([0, 0, 0, 1, kind, 0x88, n as u8]);
     let edit = buffer.get_mut().unwrap();
     edit.set_pts(gst::ClockTime::from_nseconds(n * 100 * MS));

@@ -163,28 +163,8 @@ impl Run {
     }
 }
 
-/// Runs a clip through `gate ! decoder ! rest`; `each` sees the gate before every picture.
-pub fn run_with(clip: &Clip, line: &str, mut each: impl FnMut(usize, &gst::Element)) -> Run {
-    init();
-    let decoder = match clip.caps.structure(0).unwrap().name().as_str() {
-        "video/x-h265" => "avdec_h265",
-        _ => "avdec_h264",
-    };
-    let line = format!(
-        "appsrc name=in format=time block=true max-bytes=200000 ! {} ! fakesink name=out sync=false signal-handoffs=true",
-        line.replace("DECODER", &format!("{decoder} name=decoder"))
-    );
-    #[expect(clippy::disallowed_methods, reason = "the text stands in the tests")]
-    let pipeline = gst::parse::launch(&line)
-        .unwrap()
-        .downcast::<gst::Pipeline>()
-        .unwrap();
-    let source = pipeline
-        .by_name("in")
-        .unwrap()
-        .downcast::<gst_app::AppSrc>()
-        .unwrap();
-    source.set_caps(Some(&clip.caps));
+/// Notes what comes out of the decoder and at the end.
+fn watch(pipeline: &gst::Pipeline) -> Arc<Mutex<Run>> {
     let run = Arc::new(Mutex::new(Run::default()));
     let seen = Arc::clone(&run);
     let sink = pipeline.by_name("out").unwrap();
@@ -217,6 +197,32 @@ pub fn run_with(clip: &Clip, line: &str, mut each: impl FnMut(usize, &gst::Eleme
         seen.lock().unwrap().flushes += 1;
         gst::PadProbeReturn::Ok
     });
+    run
+}
+
+/// Runs a clip through `gate ! decoder ! rest`; `each` sees the gate before every picture.
+pub fn run_with(clip: &Clip, line: &str, mut each: impl FnMut(usize, &gst::Element)) -> Run {
+    init();
+    let decoder = match clip.caps.structure(0).unwrap().name().as_str() {
+        "video/x-h265" => "avdec_h265",
+        _ => "avdec_h264",
+    };
+    let line = format!(
+        "appsrc name=in format=time block=true max-bytes=200000 ! {} ! fakesink name=out sync=false signal-handoffs=true",
+        line.replace("DECODER", &format!("{decoder} name=decoder"))
+    );
+    #[expect(clippy::disallowed_methods, reason = "the text stands in the tests")]
+    let pipeline = gst::parse::launch(&line)
+        .unwrap()
+        .downcast::<gst::Pipeline>()
+        .unwrap();
+    let source = pipeline
+        .by_name("in")
+        .unwrap()
+        .downcast::<gst_app::AppSrc>()
+        .unwrap();
+    source.set_caps(Some(&clip.caps));
+    let run = watch(&pipeline);
     let gate = pipeline.by_name("gate").unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
     for (n, buffer) in clip.buffers.iter().enumerate() {
