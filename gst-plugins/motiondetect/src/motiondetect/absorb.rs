@@ -103,6 +103,34 @@ impl Background {
         }
     }
 
+    /// Takes in the foreground cells of a group at once: light that fell on them.
+    pub fn absorb_all(&mut self, cells: &[u32], weak: &[u8], sight: &Sight) {
+        for &cell in cells {
+            let (k, residual) = (cell as usize, sight.residual[cell as usize]);
+            if weak[k] == 0 {
+                continue;
+            }
+            // Light that grows further: what was there before all of it is what comes back.
+            let further = (self.base[k] - self.second[k]) * residual > 0.0;
+            if self.second_hits[k] != NO_SECOND && further {
+                self.base[k] += residual;
+            } else {
+                self.absorb(k, residual);
+            }
+        }
+    }
+
+    /// Takes a whole picture for the background; what `changed` keeps the old value as its second.
+    pub fn take_over(&mut self, picture: &[f32], changed: &[u32]) {
+        for &cell in changed {
+            self.absorb(cell as usize, 0.0);
+        }
+        self.base.copy_from_slice(picture);
+        for row in 0..self.rows() {
+            self.refresh_slopes(row);
+        }
+    }
+
     fn absorb(&mut self, k: usize, residual: f32) {
         if self.second_hits[k] == NO_SECOND {
             self.seconds.push(k as u32);

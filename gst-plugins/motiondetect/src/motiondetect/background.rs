@@ -185,6 +185,12 @@ impl Background {
         })
     }
 
+    /// What a cell looks like in the light in which it was learned, grey levels.
+    #[inline]
+    pub fn base(&self, index: usize) -> f32 {
+        self.base[index]
+    }
+
     /// By how much a cell's difference exceeds what is usual there, grey levels.
     #[inline]
     pub fn excess(&self, index: usize, residual: f32, tolerance: f32) -> f32 {
@@ -320,7 +326,11 @@ impl Background {
         }
     }
 
-    fn refresh_slopes(&mut self, row: usize) {
+    pub(super) fn rows(&self) -> usize {
+        self.grid.rows
+    }
+
+    pub(super) fn refresh_slopes(&mut self, row: usize) {
         let cols = self.grid.cols;
         let at = |row: usize| row * cols..(row + 1) * cols;
         let (up, down) = (row.saturating_sub(1), (row + 1).min(self.grid.rows - 1));

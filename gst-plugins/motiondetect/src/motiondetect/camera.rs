@@ -139,6 +139,11 @@ impl Camera {
         self.light.offset *= 1.0 - share;
     }
 
+    /// Takes the present light for the usual one.
+    pub fn forget_light(&mut self) {
+        self.light = Change::default();
+    }
+
     /// Clears what no cell outside the window can know.
     pub fn clear_outside(&self, residual: &mut [f32], weak: &mut [u8]) {
         debug_assert_eq!(residual.len() % LANES, 0, "arrays are padded");

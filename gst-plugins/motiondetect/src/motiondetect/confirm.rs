@@ -171,6 +171,14 @@ impl Confirm {
         }
     }
 
+    /// Whether a group stands where one was confirmed in the last picture.
+    pub fn knows(&self, cells: &[u32]) -> bool {
+        cells.iter().any(|&cell| {
+            let owner = self.owner[cell as usize];
+            owner != 0 && self.tracks[owner as usize - 1].confirmed
+        })
+    }
+
     /// Takes the confirmation from the group that was judged last: it has stood still for too long.
     pub fn expire(&mut self) {
         if let Some(track) = self.next_tracks.last_mut() {

@@ -30,8 +30,10 @@ mod pace;
 mod reduce;
 mod regions;
 mod settings;
+mod shade;
 mod simd;
 mod state;
+mod upheaval;
 mod watch;
 
 use gst::glib;

@@ -9,8 +9,10 @@ use super::confirm::{Beat, Confirm, Deed, MIN_ACTIVE, Shape};
 use super::detector::{Config, Outcome, Thresholds};
 use super::grid::{Grid, LANES, Luma};
 use super::pace::Tick;
-use super::regions::{self, Thing, fitted_box};
+use super::regions::{self, Thing, fitted_box, is_solid, parted};
+use super::shade::{Shaded, is_shade};
 use super::simd::Level;
+use super::upheaval::{Upheaval, Verdict};
 use super::zones::{Raster, ZoneSet};
 
 /// Pictures at most this close together, in nanoseconds, are too alike to tell activity by.
@@ -29,8 +31,10 @@ const MIN_WEAK: usize = 4;
 const LEAK_BELOW: f32 = 0.04;
 /// Above this share of clear foreground it is another scene, not a thing in it.
 const OTHER_SCENE: f32 = 0.75;
-/// Seconds of another scene after which it is learned.
-const RELEARN_AFTER: f32 = 0.3;
+/// Seconds of another scene after which it is learned: what comes at once and then keeps still is taken over earlier.
+const RELEARN_AFTER: f32 = 1.5;
+/// With more cells than this that look as they did before, a lamp goes out, and pieces among them are part of it.
+const MUCH_EXPLAINED: usize = 48;
 /// Cells around what moves that keep their background.
 const GUARD: usize = 2;
 
@@ -46,6 +50,8 @@ pub struct Model {
     confirm: Confirm,
     weak: Vec<u8>,
     list: Vec<u32>,
+    /// Cells that look as they did before something was absorbed there.
+    explained: Vec<u32>,
     frozen: Vec<u8>,
     last_active: Vec<u64>,
     history: VecDeque<(u64, Sight)>,
@@ -53,6 +59,8 @@ pub struct Model {
     spare: Sight,
     /// Seconds learned so far, and pictures.
     learned: (f32, u32),
+    upheaval: Upheaval,
+    shaded: Shaded,
     /// Seconds, and pictures, of another scene so far.
     other_scene: (f32, u32),
 }
@@ -114,12 +122,15 @@ impl Model {
             confirm: Confirm::new(grid),
             weak: vec![0; grid.padded_len()],
             list: Vec::new(),
+            explained: Vec::new(),
             frozen: vec![0; grid.padded_len()],
             last_active: vec![0; grid.len()],
             history: VecDeque::with_capacity(KEPT + 1),
             slow: None,
             spare: Sight::default(),
             learned: (0.0, 1),
+            upheaval: Upheaval::default(),
+            shaded: Shaded::default(),
             other_scene: (0.0, 0),
         }
     }
@@ -145,6 +156,8 @@ impl Model {
         self.history.clear();
         self.slow = None;
         self.confirm.clear();
+        self.upheaval.clear();
+        self.shaded.clear();
         self.other_scene = (0.0, 0);
     }
 
@@ -167,21 +180,39 @@ impl Model {
                 .is_none_or(|(at, _)| tick.now - at >= SLOW_INTERVAL),
         };
         let strong = self.count_strong(&sight, moment);
-        let outcome = if !moment.learning && strong > OTHER_SCENE {
-            self.other_scene = (self.other_scene.0 + tick.dt, self.other_scene.1 + 1);
-            if self.other_scene.0 > RELEARN_AFTER && self.other_scene.1 > 2 {
-                *self = Self::new(luma, config, self.camera.level());
-                return Outcome {
-                    learning: true,
-                    ..Outcome::default()
-                };
-            }
-            Outcome::default()
+        let verdict = if moment.learning {
+            Verdict::Go
         } else {
-            self.other_scene = (0.0, 0);
-            let outcome = self.judge(&sight, moment);
-            self.update(&sight, moment, strong);
-            outcome
+            self.heave(&sight, strong, moment)
+        };
+        let outcome = match verdict {
+            Verdict::Adopt => {
+                self.background.take_over(self.camera.still(), &self.list);
+                self.camera.forget_light();
+                self.interrupt();
+                // What was seen before lies on another background.
+                return Outcome::default();
+            }
+            Verdict::Go if moment.learning || strong <= OTHER_SCENE => {
+                self.other_scene = (0.0, 0);
+                let outcome = self.judge(&sight, moment);
+                self.update(&sight, moment, strong);
+                outcome
+            }
+            Verdict::Go | Verdict::Wait => {
+                self.other_scene = (self.other_scene.0 + tick.dt, self.other_scene.1 + 1);
+                if strong > OTHER_SCENE
+                    && self.other_scene.0 > RELEARN_AFTER
+                    && self.other_scene.1 > 2
+                {
+                    *self = Self::new(luma, config, self.camera.level());
+                    return Outcome {
+                        learning: true,
+                        ..Outcome::default()
+                    };
+                }
+                Outcome::default()
+            }
         };
         self.remember(sight, moment);
         outcome
@@ -207,12 +238,17 @@ impl Model {
             }
         }
         let (background, weak) = (&mut self.background, &mut self.weak);
+        let explained = &mut self.explained;
+        explained.clear();
         self.list.retain(|&index| {
             let k = index as usize;
-            let explained = background.explain(k, [still[k], shifted[k]], look, sight, limits.weak)
+            let known = background.explain(k, [still[k], shifted[k]], look, sight, limits.weak)
                 && background.excess(k, sight.residual[k], look.tolerance) <= limits.weak;
-            weak[k] = u8::from(!explained);
-            !explained
+            if known {
+                explained.push(index);
+            }
+            weak[k] = u8::from(!known);
+            !known
         });
     }
 
@@ -228,6 +264,23 @@ impl Model {
         strong.count() as f32 / visible.max(1) as f32
     }
 
+    /// Whether the whole picture changes at once.
+    fn heave(&mut self, sight: &Sight, strong: f32, moment: Moment<'_>) -> Verdict {
+        let past = earlier(&self.history, moment.tick.now);
+        let (background, list) = (&self.background, &self.list);
+        let active = || {
+            let (threshold, tolerance) = (moment.limits.active, moment.look.tolerance);
+            let changed = |&&index: &&u32| {
+                past.is_none_or(|past| {
+                    background.changed(index as usize, sight, past, threshold, tolerance)
+                })
+            };
+            list.iter().filter(changed).count() as f32 / list.len().max(1) as f32
+        };
+        self.upheaval
+            .see(self.grid, list, strong, active, moment.tick.dt)
+    }
+
     /// Finds what moves; marks the cells around it as frozen.
     fn judge(&mut self, sight: &Sight, moment: Moment<'_>) -> Outcome {
         let Moment { tick, config, .. } = moment;
@@ -240,6 +293,9 @@ impl Model {
             shaking: moment.look.shaking,
         };
         let min_weak = MIN_WEAK.max((config.min_area * self.grid.len() as f64).ceil() as usize);
+        if self.explained.len() > MUCH_EXPLAINED {
+            self.shaded.add(self.grid, &self.explained, tick.now);
+        }
         let mut found = Vec::new();
         let mut moving = 0;
         for cells in components.groups() {
@@ -248,6 +304,14 @@ impl Model {
                 && measure.weak >= min_weak
                 && measure.peak >= moment.limits.peak;
             if !counts {
+                continue;
+            }
+            // A large group has a long rim: two cells of it change by chance.
+            let enough = MIN_ACTIVE.max(measure.weak / 100);
+            if measure.active < enough {
+                measure.active = 0;
+            }
+            if !self.confirm.knows(cells) && self.take_shade(cells, sight, moment, &measure) {
                 continue;
             }
             let deed = Deed {
@@ -323,6 +387,31 @@ impl Model {
         measure
     }
 
+    /// Whether a group is light or shade on the background, in which case the background takes it in once it is still.
+    fn take_shade(
+        &mut self,
+        cells: &[u32],
+        sight: &Sight,
+        moment: Moment<'_>,
+        measure: &Measure,
+    ) -> bool {
+        let (grid, now) = (self.grid, moment.tick.now);
+        let (background, light) = (&self.background, moment.look.change);
+        let shade = is_shade(grid, cells, &self.weak, |k| {
+            let base = background.base(k);
+            (base, light.lit(base) + sight.residual[k])
+        });
+        if shade {
+            self.shaded.add(grid, cells, now);
+        } else if !self.shaded.holds(grid, cells, now) {
+            return false;
+        }
+        if measure.active == 0 {
+            self.background.absorb_all(cells, &self.weak, sight);
+        }
+        true
+    }
+
     /// Counts the slowly changing cells of a group as active now.
     fn touch_slow(&mut self, cells: &[u32], sight: &Sight, moment: Moment<'_>) {
         let Some((_, past)) = &self.slow else { return };
@@ -349,7 +438,8 @@ impl Model {
         }
     }
 
-    fn draw(&self, cells: &[u32], sight: &Sight, measure: &Measure) -> Option<Thing> {
+    /// The boxes of a group.
+    fn draw(&self, cells: &[u32], sight: &Sight, measure: &Measure) -> Vec<Thing> {
         let foreground = cells
             .iter()
             .filter(|&&index| self.weak[index as usize] != 0);
@@ -357,11 +447,18 @@ impl Model {
             let (col, row) = self.grid.position(index as usize);
             (col, row, sight.residual[index as usize].abs())
         });
-        Some(Thing {
-            at: fitted_box(strengths)?,
-            peak: measure.peak,
-            zones: measure.zones,
-        })
+        let thing = |part: Vec<(usize, usize, f32)>| {
+            Some(Thing {
+                at: fitted_box(part.iter().copied())?,
+                peak: measure.peak,
+                zones: measure.zones,
+                solid: is_solid(&part),
+            })
+        };
+        parted(strengths.collect())
+            .into_iter()
+            .filter_map(thing)
+            .collect()
     }
 
     fn update(&mut self, sight: &Sight, moment: Moment<'_>, strong: f32) {

@@ -40,6 +40,42 @@ const FAINT_EDGE: f32 = 0.6;
 /// Boxes with at most this gap, in cells, are one thing.
 const MERGE_GAP: f32 = 1.0;
 
+/// Cells of a thing that stands for itself, and the share of its box that they fill.
+const SOLID_CELLS: usize = 24;
+const SOLID_SHARE: f32 = 0.75;
+
+/// Parts foreground cells, each with its column, row and strength, where a whole row or column of their box is empty and
+/// what lies on both sides is solid: two things that pass each other closely, not pieces of one.
+pub fn parted(cells: Vec<(usize, usize, f32)>) -> Vec<Vec<(usize, usize, f32)>> {
+    for by_row in [true, false] {
+        let place = |cell: &(usize, usize, f32)| if by_row { cell.1 } else { cell.0 };
+        let mut places: Vec<usize> = cells.iter().map(place).collect();
+        places.sort_unstable();
+        let gap = places.windows(2).find(|pair| pair[1] > pair[0] + 1);
+        if let Some(&[_, behind]) = gap {
+            let (before, after): (Vec<_>, Vec<_>) =
+                cells.iter().partition(|cell| place(cell) < behind);
+            if is_solid(&before) && is_solid(&after) {
+                return [before, after].into_iter().flat_map(parted).collect();
+            }
+        }
+    }
+    vec![cells]
+}
+
+/// Whether cells fill most of their box.
+pub fn is_solid(cells: &[(usize, usize, f32)]) -> bool {
+    let side = |place: fn(&(usize, usize, f32)) -> usize| {
+        let (low, high) = cells
+            .iter()
+            .map(place)
+            .fold((usize::MAX, 0), |(low, high), v| (low.min(v), high.max(v)));
+        high.saturating_sub(low) + 1
+    };
+    let area = side(|cell| cell.0) * side(|cell| cell.1);
+    cells.len() >= SOLID_CELLS && cells.len() as f32 >= SOLID_SHARE * area as f32
+}
+
 /// The box around foreground cells, each with its column, row and strength, faint edges taken in by a part of a cell.
 pub fn fitted_box(cells: impl Iterator<Item = (usize, usize, f32)> + Clone) -> Option<CellBox> {
     let (first_col, first_row, _) = cells.clone().next()?;
@@ -87,13 +123,18 @@ pub struct Thing {
     pub peak: f32,
     /// The zones that it touches.
     pub zones: ZoneSet,
+    /// Whether it fills its box.
+    pub solid: bool,
 }
 
-/// Joins things whose boxes touch or nearly do.
+/// Joins things whose boxes touch or nearly do, unless both fill theirs.
 fn merge(mut things: Vec<Thing>) -> Vec<Thing> {
     let mut i = 0;
     while i < things.len() {
-        let near = (i + 1..things.len()).find(|&j| things[i].at.near(things[j].at, MERGE_GAP));
+        let near = (i + 1..things.len()).find(|&j| {
+            let (a, b) = (&things[i], &things[j]);
+            !(a.solid && b.solid) && a.at.near(b.at, MERGE_GAP)
+        });
         match near {
             Some(j) => {
                 let other = things.swap_remove(j);
@@ -101,6 +142,7 @@ fn merge(mut things: Vec<Thing>) -> Vec<Thing> {
                 thing.at = thing.at.cover(other.at);
                 thing.peak = thing.peak.max(other.peak);
                 thing.zones = thing.zones.with(other.zones);
+                thing.solid = false;
                 // The grown box may now touch one that was passed before.
                 i = 0;
             }
@@ -113,7 +155,9 @@ fn merge(mut things: Vec<Thing>) -> Vec<Thing> {
 /// The regions of a picture of `size` pixels that things on its grid become; a score is a half where the peak is `half`.
 pub fn joined(things: Vec<Thing>, grid: Grid, size: (usize, usize), half: f32) -> Vec<Region> {
     let share = |cells: f32, size: usize| f64::from(cells) * grid.cell as f64 / size as f64;
-    let region = |Thing { at, peak, zones }| Region {
+    let region = |Thing {
+                      at, peak, zones, ..
+                  }| Region {
         bbox: BBox::clamped(
             share(at.x0, size.0),
             share(at.y0, size.1),
@@ -157,10 +201,30 @@ mod tests {
             },
             peak: x1,
             zones: ZoneSet::default(),
+            solid: false,
         };
         let merged = merge(vec![at(0.0, 2.0), at(8.0, 9.0), at(4.5, 7.0), at(3.0, 4.0)]);
         assert_eq!(merged, [at(0.0, 9.0)]);
         assert_eq!(merge(vec![at(0.0, 2.0), at(3.5, 4.0)]).len(), 2);
+    }
+
+    #[test]
+    fn solid_things_are_parted() {
+        let block = |cols: std::ops::Range<usize>, rows: std::ops::Range<usize>| {
+            cols.flat_map(move |col| rows.clone().map(move |row| (col, row, 5.0)))
+        };
+        let check = |cells: Vec<(usize, usize, f32)>, expect: usize| {
+            let count = cells.len();
+            let parts = parted(cells);
+            assert_eq!(parts.len(), expect);
+            assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), count);
+        };
+        check(block(0..6, 0..5).chain(block(3..9, 6..12)).collect(), 2);
+        check(block(0..6, 0..5).chain(block(7..12, 0..6)).collect(), 2);
+        // Touching, or a piece too small to stand for itself: one.
+        check(block(0..6, 0..5).chain(block(3..9, 5..12)).collect(), 1);
+        check(block(0..6, 0..5).chain(block(0..6, 6..8)).collect(), 1);
+        check(Vec::new(), 1);
     }
 
     #[test]
@@ -174,6 +238,7 @@ mod tests {
             },
             peak: 6.0,
             zones: ZoneSet::default(),
+            solid: true,
         };
         let grid = Grid {
             cell: 4,
