@@ -2,6 +2,7 @@
 #![warn(missing_docs, unreachable_pub)]
 
 pub mod clock;
+pub mod durations;
 pub mod error;
 pub mod logging;
 pub mod principal;
@@ -10,6 +11,7 @@ pub mod shutdown;
 pub mod slug;
 
 pub use clock::{Clock, RealClock, SimulatedClock};
+pub use durations::Durations;
 pub use error::{Error, ErrorKind, Result};
 pub use principal::Principal;
 pub use secret::Secret;

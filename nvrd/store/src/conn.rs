@@ -16,6 +16,7 @@ use crate::connect::{self, Readers, is_closed};
 use crate::dialect;
 use crate::events::Counted;
 use crate::failure::{Failure, from_query, went_away};
+use crate::latency::{Latency, Took};
 use crate::open;
 use crate::place::Place;
 
@@ -43,6 +44,8 @@ struct Inner {
     claimed: AtomicBool,
     /// Totals of lists of events that took long to count.
     counted: Counted,
+    reads: Took,
+    writes: Took,
 }
 
 impl std::fmt::Debug for Store {
@@ -117,6 +120,8 @@ impl Store {
                 readers,
                 claimed: AtomicBool::new(false),
                 counted: Counted::default(),
+                reads: Took::default(),
+                writes: Took::default(),
             }),
         })
     }
@@ -155,8 +160,28 @@ impl Store {
         &self.inner.counted
     }
 
+    /// How long reading took.
+    pub fn reading(&self) -> Latency {
+        self.inner.reads.latency()
+    }
+
+    /// How long writing took.
+    pub fn writing(&self) -> Latency {
+        self.inner.writes.latency()
+    }
+
     /// Runs queries on one snapshot of the database.
     pub(crate) fn read<T>(
+        &self,
+        queries: impl FnOnce(&mut Conn) -> Result<T, Failure>,
+    ) -> Result<T> {
+        let inner = &self.inner;
+        inner
+            .reads
+            .count(inner.clock.as_ref(), || self.read_uncounted(queries))
+    }
+
+    fn read_uncounted<T>(
         &self,
         queries: impl FnOnce(&mut Conn) -> Result<T, Failure>,
     ) -> Result<T> {
@@ -212,6 +237,16 @@ impl Store {
     /// Where a server went away while it committed, nobody knows which: then this is an error too, and whoever gives
     /// the changes again must be ready to find them.
     pub(crate) fn write<T>(
+        &self,
+        changes: impl FnOnce(&mut Conn) -> Result<T, Failure>,
+    ) -> Result<T> {
+        let inner = &self.inner;
+        inner
+            .writes
+            .count(inner.clock.as_ref(), || self.write_uncounted(changes))
+    }
+
+    fn write_uncounted<T>(
         &self,
         changes: impl FnOnce(&mut Conn) -> Result<T, Failure>,
     ) -> Result<T> {

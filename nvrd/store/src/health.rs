@@ -38,6 +38,14 @@ impl Store {
         self.read(|conn| Ok(migrate::applied(conn, self.place()).map(drop)?))
     }
 
+    /// Length of the file with its write-ahead log, or of the database on its server, bytes.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub fn size(&self) -> Result<u64> {
+        self.read(|conn| dialect::size(conn, self.place()))
+    }
+
     /// Checks the database and counts what is in it. Reads the whole file, so it is for a person who asks, not for a
     /// probe every few seconds: that is [`ping`](Self::ping).
     ///

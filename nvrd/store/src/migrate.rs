@@ -28,6 +28,16 @@ diesel::table! {
     }
 }
 
+/// Version of the schema that this program makes: digits of the newest migration's time.
+///
+/// # Errors
+/// When the program was built without migrations.
+pub fn newest_schema() -> Result<String> {
+    let place = Place::File(PathBuf::new());
+    let newest = known(&place)?.pop();
+    newest.ok_or_else(|| Error::internal("the program was built without a schema"))
+}
+
 /// Sees that the database is empty or ours and not newer than the program, without changing it.
 ///
 /// # Errors
@@ -182,21 +192,29 @@ fn back_up(conn: &mut SqliteConnection, place: &Place, version: &str) -> Result<
     if unfinished.exists() {
         std::fs::remove_file(&unfinished).map_err(|error| Error::io(&unfinished, error))?;
     }
-    // VACUUM takes an empty file and keeps its mode: the copy holds the cameras' passwords too.
-    create_private(&unfinished)?;
-    let name = unfinished
-        .to_str()
-        .expect("the database's own name is Unicode, or it would not be open");
-    diesel::sql_query("VACUUM INTO ?")
-        .bind::<Text, _>(name)
-        .execute(conn)
-        .map_err(|error| from_query(&Place::File(unfinished.clone()), error))?;
-    sync(&unfinished)?;
+    copy_into(conn, &unfinished)?;
     std::fs::rename(&unfinished, &target).map_err(|error| Error::io(&target, error))?;
     match target.parent() {
         Some(folder) => sync(folder),
         None => Ok(()),
     }
+}
+
+/// Copies a database as it is at this moment into a file that is made for it; the file is on disk when this returns.
+pub(crate) fn copy_into(conn: &mut SqliteConnection, target: &Path) -> Result<()> {
+    // VACUUM takes an empty file and keeps its mode: the copy holds secrets too.
+    create_private(target)?;
+    let name = target.to_str().ok_or_else(|| {
+        Error::invalid(format!(
+            "{}: the path of a database must be valid Unicode",
+            target.display()
+        ))
+    })?;
+    diesel::sql_query("VACUUM INTO ?")
+        .bind::<Text, _>(name)
+        .execute(conn)
+        .map_err(|error| from_query(&Place::File(target.to_owned()), error))?;
+    sync(target)
 }
 
 fn sync(path: &Path) -> Result<()> {
