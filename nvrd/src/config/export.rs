@@ -1,9 +1,10 @@
 //! `[export]`: how long exports may be, how many may wait, and how long they are kept.
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 /// `[export]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExportConfig {
     /// Days that a finished export is kept; 7 unless given.

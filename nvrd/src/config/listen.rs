@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::auth::Network;
 
 /// `[api]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiConfig {
     /// Address and port; `127.0.0.1:8000` unless given. Port 0 takes a free one.
+    #[schema(value_type = String)]
     pub listen: SocketAddr,
     /// Whether it encrypts, with the certificate of `[tls]`.
     pub tls: bool,
@@ -23,6 +25,7 @@ pub struct ApiConfig {
     /// Seconds that a connection may wait for its next request, 1 to 3600; 10 unless given.
     pub idle_s: u32,
     /// Proxies whose `X-Forwarded-For` is believed: addresses, or networks such as `10.0.0.0/8`.
+    #[schema(value_type = Vec<String>, default = json!([]))]
     pub trusted_proxies: Vec<Network>,
 }
 
@@ -67,12 +70,14 @@ impl ApiConfig {
 }
 
 /// `[rtsp]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RtspConfig {
     /// Address and port; `127.0.0.1:8554` unless given. Port 0 takes a free one.
+    #[schema(value_type = String)]
     pub listen: SocketAddr,
     /// Where it is encrypted (`rtsps://`), with the certificate of `[tls]`; nowhere unless given.
+    #[schema(value_type = Option<String>)]
     pub tls_listen: Option<SocketAddr>,
 }
 
@@ -86,12 +91,14 @@ impl Default for RtspConfig {
 }
 
 /// `[tls]`: the certificate of every listener that encrypts.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsConfig {
     /// The certificate in PEM, followed by those it was signed by.
+    #[schema(value_type = Option<String>)]
     pub certificate: Option<PathBuf>,
     /// Its private key in PEM.
+    #[schema(value_type = Option<String>)]
     pub key: Option<PathBuf>,
     /// Whether to make a certificate ourselves instead.
     pub self_signed: bool,

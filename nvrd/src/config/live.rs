@@ -2,9 +2,10 @@
 
 use nvr_contract::event::Kind;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 /// `[live]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LiveConfig {
     /// Sockets and event streams at once; 2000 unless given.
@@ -18,7 +19,7 @@ impl Default for LiveConfig {
 }
 
 /// `[notifications]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NotificationsConfig {
     /// Kinds of events that people are told of; all but `motion` and `sensor` unless given.

@@ -10,11 +10,13 @@ mod outbound;
 mod personality;
 mod live;
 mod nearest;
+mod schema;
 
 use std::path::{Path, PathBuf};
 
 use nvr_base::{Error, Result};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 pub use camera::CameraConfig;
 pub use export::ExportConfig;
@@ -23,11 +25,12 @@ pub use live::{LiveConfig, NotificationsConfig};
 pub use outbound::{Net, OutboundConfig};
 pub use personality::{AiAdapterConfig, CloudConfig, PersonalityConfig};
 pub use retention::{RetentionConfig, WhenFullConfig};
+pub use schema::schema;
 pub use storage::{MoreStorage, StorageConfig};
 pub use units::{Bytes, Days};
 
 /// The whole configuration.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where everything is kept.
@@ -94,18 +97,20 @@ impl std::fmt::Debug for Origin {
 }
 
 /// `[pipelines]`
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PipelinesConfig {
     /// Folder with more descriptions (`NAME.toml`); one of the same name replaces a built-in one.
+    #[schema(value_type = Option<String>)]
     pub path: Option<PathBuf>,
 }
 
 /// `[log]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
     /// `text` or `json`.
+    #[schema(default = "text")]
     pub format: LogFormat,
     /// What is logged, in the syntax of `RUST_LOG`; `info,ort=warn` unless given. The variable `NVRD_LOG` goes before it.
     pub filter: String,
@@ -122,7 +127,7 @@ impl Default for LogConfig {
 }
 
 /// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// One line of text per record.

@@ -4,14 +4,17 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
 
 /// `[outbound]`
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OutboundConfig {
     /// Addresses that may be called although they are refused otherwise: `["127.0.0.1", "169.254.0.0/16"]`.
+    #[schema(value_type = Vec<String>, default = json!([]))]
     pub allow: Vec<Net>,
     /// A PEM file with certificates that are trusted beside those of the system.
+    #[schema(value_type = Option<String>)]
     pub ca_file: Option<PathBuf>,
 }
 

@@ -6,44 +6,52 @@ use std::path::{Path, PathBuf};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use url::Url;
+use utoipa::ToSchema;
 
 /// `[personality]`
-#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PersonalityConfig {
     /// The AI adapter; it listens when its section is there.
+    #[schema(default = json!(null))]
     pub ai_adapter: Option<AiAdapterConfig>,
 }
 
 /// `[personality.ai_adapter]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AiAdapterConfig {
     /// Whether it listens; true unless given.
     pub enabled: bool,
     /// Address and port; `127.0.0.1:9100` unless given. Port 0 takes a free one.
+    #[schema(value_type = String)]
     pub listen: SocketAddr,
     /// Whether it encrypts, with the certificate of `[tls]`.
     pub tls: bool,
     /// Whether a key or a log-in is asked for, as the API does; false unless given.
     pub auth: bool,
     /// An ONNX model that detects objects; persons and objects need it.
+    #[schema(value_type = Option<String>)]
     pub detector: Option<PathBuf>,
     /// An ONNX model that detects faces.
+    #[schema(value_type = Option<String>)]
     pub faces: Option<PathBuf>,
     /// Where tasks for models elsewhere go.
+    #[schema(default = json!(null))]
     pub cloud: Option<CloudConfig>,
 }
 
 /// `[personality.ai_adapter.cloud]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CloudConfig {
     /// An address that answers in the shape of Hugging Face's inference API at `/models/<name>` below it.
     #[serde(deserialize_with = "address")]
+    #[schema(value_type = String)]
     pub endpoint: Url,
     /// A file with the token for it; without one a request must bring its own, if the endpoint wants one.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     pub token_file: Option<PathBuf>,
     /// Longest wait for an answer, seconds; 30 unless given.
     #[serde(default = "thirty")]

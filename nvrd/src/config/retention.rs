@@ -2,11 +2,12 @@
 
 use nvr_store::retention::{Limits, WhenFull};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::units::{Bytes, Days};
 
 /// `[retention]`, and for one camera `[camera.retention]`; what is absent sets no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionConfig {
     /// Days that segments without anything in them are kept.
@@ -42,7 +43,7 @@ impl RetentionConfig {
 }
 
 /// What happens when a storage is full and only protected segments are left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFullConfig {
     /// Recording stops.

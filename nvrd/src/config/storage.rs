@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use nvr_store::Server;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::retention::WhenFullConfig;
 use super::units::Bytes;
@@ -12,14 +13,16 @@ use super::units::Bytes;
 const MAX_MORE: usize = 15;
 
 /// `[storage]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StorageConfig {
     /// Folder of the database, the recordings and the thumbnails; relative to the configuration file.
+    #[schema(value_type = String)]
     pub path: PathBuf,
     /// Address of a PostgreSQL database that holds the index, in place of a file in the folder.
     pub database: Option<String>,
     /// A file that holds the password for it; relative to the configuration file.
+    #[schema(value_type = Option<String>)]
     pub database_password_file: Option<PathBuf>,
     /// Whether to start only when a disk is mounted exactly there.
     #[serde(default)]
@@ -37,10 +40,11 @@ pub struct StorageConfig {
 }
 
 /// `[[storage.more]]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MoreStorage {
     /// The folder; relative to the configuration file.
+    #[schema(value_type = String)]
     pub path: PathBuf,
     /// What it is called in answers and events; the last part of its path unless given.
     pub name: Option<String>,

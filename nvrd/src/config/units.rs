@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Microseconds of a day.
 const DAY_US: f64 = 86_400e6;
@@ -20,6 +23,17 @@ impl Days {
         (self.0 * DAY_US) as i64
     }
 }
+
+impl PartialSchema for Days {
+    fn schema() -> RefOr<Schema> {
+        let days = ObjectBuilder::new().schema_type(Type::Number);
+        let days = days.exclusive_minimum(Some(0)).maximum(Some(MAX_DAYS));
+        days.description(Some("Days, a fraction of one too."))
+            .into()
+    }
+}
+
+impl ToSchema for Days {}
 
 impl<'de> Deserialize<'de> for Days {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -91,6 +105,21 @@ fn bytes_of(text: &str) -> Option<u64> {
     // Beyond that a disk has no name yet, and numbers lose their last digits.
     (1.0..=9e15).contains(&bytes).then_some(bytes as u64)
 }
+
+impl PartialSchema for Bytes {
+    fn schema() -> RefOr<Schema> {
+        let number = ObjectBuilder::new().schema_type(Type::Integer);
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        let text = text.pattern(Some(r"^\s*[0-9.]+\s*([kKMGT]?B|[KMGT]iB)?\s*$"));
+        AnyOfBuilder::new()
+            .item(number.minimum(Some(1)))
+            .item(text)
+            .description(Some("A number of bytes, or a text such as \"500 GB\"."))
+            .into()
+    }
+}
+
+impl ToSchema for Bytes {}
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
