@@ -38,6 +38,9 @@ enum Subcommands {
         /// The configuration file.
         #[arg(long, value_name = "FILE", env = "NVRD_CONFIG")]
         config: PathBuf,
+        /// Print one JSON object instead of text, problems too.
+        #[arg(long)]
+        json: bool,
     },
     /// Print the gst-launch-1.0 line that is a camera's pipeline.
     Render {
@@ -52,6 +55,9 @@ enum Subcommands {
         /// The codec of the stream that is analysed; found out by connecting, when not given.
         #[arg(long, value_parser = ["h264", "h265"])]
         codec: Option<String>,
+        /// Print one JSON object instead of the plain line.
+        #[arg(long)]
+        json: bool,
     },
     /// Write a range of recordings into one MP4 file; a running daemon is neither needed nor in the way.
     Clip {
@@ -70,6 +76,9 @@ enum Subcommands {
         /// The configuration file.
         #[arg(long, value_name = "FILE", env = "NVRD_CONFIG")]
         config: PathBuf,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
     },
     /// Connect to a camera for some seconds and say what it sends.
     Probe {
@@ -89,6 +98,28 @@ enum Subcommands {
     User(commands::UserArguments),
     /// Make, list and revoke API keys, beside a running daemon or without one.
     Key(commands::KeyArguments),
+    /// Copy database, configuration and keys to a folder or a tar file, beside a running daemon or without one.
+    Backup(commands::BackupArguments),
+    /// Put a backup back, all of it or nothing; the daemon must not run.
+    Restore(commands::RestoreArguments),
+    /// Say what is wrong with this machine and configuration, and what to do: 0 nothing, 1 something, 2 could not look.
+    Doctor(commands::DoctorArguments),
+    /// Ask the running daemon how it is: 0 well, 1 not.
+    Health(commands::HealthArguments),
+    /// Print the JSON Schema of the configuration file.
+    Schema,
+    /// Print what a shell completes the command line by.
+    Completions(commands::CompletionsArguments),
+    /// Print the manual page, or write one for each subcommand.
+    Man(commands::ManArguments),
+    /// Print which program this is, and what it works with.
+    Version(commands::VersionArguments),
+}
+
+/// The command line, for whatever is made from its definition.
+pub(crate) fn command() -> clap::Command {
+    use clap::CommandFactory as _;
+    Arguments::command()
 }
 
 /// Runs the program with the arguments of the process: 0 on success, 1 on failure, 2 on wrong usage or configuration.
@@ -99,20 +130,22 @@ pub fn main() -> ExitCode {
             config,
             print_events,
         } => run(&config, print_events),
-        Subcommands::Check { config } => check(&config),
+        Subcommands::Check { config, json } => check(&config, json),
         Subcommands::Render {
             camera,
             config,
             output,
             codec,
-        } => render(&camera, &config, &output, codec.as_deref()),
+            json,
+        } => render(&camera, &config, &output, codec.as_deref(), json),
         Subcommands::Clip {
             camera,
             from,
             to,
             output,
             config,
-        } => run_clip(&camera, (&from, &to), &output, &config),
+            json,
+        } => run_clip(&camera, (&from, &to), &output, (&config, json)),
         Subcommands::Probe { uri, json } => run_probe(&uri, json),
         Subcommands::Fsck(arguments) => {
             start_log(None);
@@ -134,6 +167,25 @@ pub fn main() -> ExitCode {
             start_log(None);
             return commands::key(&arguments);
         }
+        Subcommands::Backup(arguments) => {
+            start_log(None);
+            return commands::backup(&arguments);
+        }
+        Subcommands::Restore(arguments) => {
+            start_log(None);
+            return commands::restore(&arguments);
+        }
+        Subcommands::Doctor(arguments) => {
+            start_log(None);
+            return commands::doctor(&arguments);
+        }
+        Subcommands::Health(arguments) => return commands::health(&arguments),
+        Subcommands::Schema => commands::schema(&mut std::io::stdout()),
+        Subcommands::Completions(arguments) => {
+            commands::completions(&arguments, command(), &mut std::io::stdout())
+        }
+        Subcommands::Man(arguments) => commands::man(&arguments, command(), &mut std::io::stdout()),
+        Subcommands::Version(arguments) => commands::version(&arguments, &mut std::io::stdout()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -180,19 +232,38 @@ fn run(path: &Path, print_events: bool) -> Result<()> {
     commands::run(config, folder_of(path), print_events)
 }
 
-fn check(path: &Path) -> Result<()> {
-    let config = Config::load(path)?;
-    start_log(Some(&config));
-    let specs = app::specs(&config, &folder_of(path))?;
-    let count = specs.len();
-    say(
-        &mut std::io::stdout(),
-        &format!("{}: {count} cameras, no problems", path.display()),
-    );
+fn check(path: &Path, json: bool) -> Result<()> {
+    let checked = Config::load(path).and_then(|config| {
+        start_log(Some(&config));
+        app::specs(&config, &folder_of(path))
+    });
+    let out = &mut std::io::stdout();
+    if json {
+        let failure = checked.as_ref().err().map(ToString::to_string);
+        let problems: Vec<&str> = failure.iter().flat_map(|text| text.lines()).collect();
+        let cameras = checked.as_ref().ok().map(Vec::len);
+        let file = path.display().to_string();
+        let found = serde_json::json!({"file": file, "cameras": cameras, "problems": problems});
+        say(out, &found.to_string());
+    }
+    let count = checked
+        .map_err(|error| match error.kind() {
+            ErrorKind::InvalidArgument => Error::invalid(format!(
+                "{error}\n`nvrd schema` prints what the file may hold"
+            )),
+            _ => error,
+        })?
+        .len();
+    if !json {
+        say(
+            out,
+            &format!("{}: {count} cameras, no problems", path.display()),
+        );
+    }
     Ok(())
 }
 
-fn render(camera: &str, path: &Path, output: &Path, codec: Option<&str>) -> Result<()> {
+fn render(camera: &str, path: &Path, output: &Path, codec: Option<&str>, json: bool) -> Result<()> {
     let config = Config::load(path)?;
     start_log(Some(&config));
     let specs = app::specs(&config, &folder_of(path))?;
@@ -228,11 +299,18 @@ fn render(camera: &str, path: &Path, output: &Path, codec: Option<&str>) -> Resu
         );
     }
     let line = assemble::render(spec, &spec.pipelines[0], codec, output)?;
-    say(&mut std::io::stdout(), &line);
+    let rendered = serde_json::json!({"camera": camera, "codec": codec.as_str(), "launch": line});
+    let text = if json { rendered.to_string() } else { line };
+    say(&mut std::io::stdout(), &text);
     Ok(())
 }
 
-fn run_clip(camera: &str, (from, to): (&str, &str), output: &Path, path: &Path) -> Result<()> {
+fn run_clip(
+    camera: &str,
+    (from, to): (&str, &str),
+    output: &Path,
+    (path, json): (&Path, bool),
+) -> Result<()> {
     let config = Config::load(path)?;
     start_log(Some(&config));
     let range = exports::Range {
@@ -240,9 +318,16 @@ fn run_clip(camera: &str, (from, to): (&str, &str), output: &Path, path: &Path) 
         start_us: clip::moment_of("--from", from)?,
         end_us: clip::moment_of("--to", to)?,
     };
-    clip::write(&config, &range, output, &mut |line| {
-        say(&mut std::io::stdout(), line);
-    })
+    let clip = clip::write(&config, &range, output)?;
+    let out = &mut std::io::stdout();
+    if json {
+        say(out, &clip.json().to_string());
+    } else {
+        for line in clip.lines() {
+            say(out, &line);
+        }
+    }
+    Ok(())
 }
 
 fn run_probe(uri: &str, json: bool) -> Result<()> {
@@ -309,7 +394,6 @@ mod tests {
 
     #[test]
     fn the_arguments_are_consistent() {
-        use clap::CommandFactory as _;
-        Arguments::command().debug_assert();
+        command().debug_assert();
     }
 }

@@ -15,16 +15,21 @@ use crate::evidence::Evidence;
 use crate::exports::{Made, Range, Workshop, moment};
 use crate::storage::{database, identity};
 
-/// Writes a clip, and says to `tell` what is in it and what is not.
+/// A clip that was written.
+#[derive(Debug)]
+pub(crate) struct Clip {
+    range: Range,
+    output: PathBuf,
+    made: Made,
+    /// What of the range is not in it, in the order of time.
+    missing: Vec<ExportGap>,
+}
+
+/// Writes a clip, and answers what is in it and what is not.
 ///
 /// # Errors
 /// When the file is there already, nothing is recorded in the range, or something cannot be read or written.
-pub(crate) fn write(
-    config: &Config,
-    range: &Range,
-    output: &Path,
-    tell: &mut dyn FnMut(&str),
-) -> Result<()> {
+pub(crate) fn write(config: &Config, range: &Range, output: &Path) -> Result<Clip> {
     let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
     range
         .check(clock.unix_us(), config.export.max_hours)
@@ -40,7 +45,7 @@ pub(crate) fn write(
     let store = Store::open_read_only_at(&place, Arc::clone(&clock))?;
     let folders = Folders::look(&config.storage);
     let rows = range.segments(&store)?;
-    let missing = range.missing(&store)?;
+    let mut missing = range.missing(&store)?;
     let evidence = evidence(&root.join("evidence"), clock)?;
     let workshop = Workshop {
         file_of: &|row| folders.file(row),
@@ -49,10 +54,14 @@ pub(crate) fn write(
     };
     let made = workshop.make(range, &rows, output)?;
     let made = made.ok_or_else(|| Error::internal("the clip was stopped"))?;
-    for line in report(range, output, &made, &missing) {
-        tell(&line);
-    }
-    Ok(())
+    missing.extend(made.lost.iter().cloned());
+    missing.sort_by_key(|gap| gap.start_us);
+    Ok(Clip {
+        range: range.clone(),
+        output: output.to_owned(),
+        made,
+        missing,
+    })
 }
 
 /// A moment on the command line, microseconds since 1970-01-01 UTC.
@@ -80,32 +89,50 @@ fn in_words_of_the_command_line(error: Error) -> Error {
     )
 }
 
-fn report(range: &Range, output: &Path, made: &Made, missing: &[ExportGap]) -> Vec<String> {
-    let seconds = |from: i64, to: i64| (to - from) as f64 / 1e6;
-    let mut lines = vec![format!(
-        "{}: {} from {} to {}, {:.1} s, {:.1} MB",
-        output.display(),
-        range.camera,
-        moment(made.shown_us),
-        moment(range.end_us),
-        seconds(made.shown_us, range.end_us),
-        made.bytes as f64 / 1e6
-    )];
-    let mut gaps: Vec<&ExportGap> = missing.iter().chain(&made.lost).collect();
-    gaps.sort_by_key(|gap| gap.start_us);
-    lines.extend(gaps.into_iter().map(|gap| {
-        let detail = gap.detail.as_ref().map(|text| format!(": {text}"));
-        format!(
-            "missing {} to {}, {:.1} s, {}{}",
-            moment(gap.start_us),
-            moment(gap.end_us),
-            seconds(gap.start_us, gap.end_us),
-            gap.reason,
-            detail.unwrap_or_default()
-        )
-    }));
-    lines.extend(made.detail.clone());
-    lines
+impl Clip {
+    /// For programs.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let missing = self.missing.iter().map(|gap| {
+            serde_json::json!({
+                "start_unix_us": gap.start_us, "end_unix_us": gap.end_us,
+                "reason": gap.reason, "detail": gap.detail,
+            })
+        });
+        serde_json::json!({
+            "output": self.output.display().to_string(), "camera": self.range.camera,
+            "start_unix_us": self.made.shown_us, "end_unix_us": self.range.end_us,
+            "bytes": self.made.bytes, "detail": self.made.detail,
+            "missing": missing.collect::<Vec<_>>(),
+        })
+    }
+
+    /// For people.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let (range, made) = (&self.range, &self.made);
+        let seconds = |from: i64, to: i64| (to - from) as f64 / 1e6;
+        let mut lines = vec![format!(
+            "{}: {} from {} to {}, {:.1} s, {:.1} MB",
+            self.output.display(),
+            range.camera,
+            moment(made.shown_us),
+            moment(range.end_us),
+            seconds(made.shown_us, range.end_us),
+            made.bytes as f64 / 1e6
+        )];
+        lines.extend(self.missing.iter().map(|gap| {
+            let detail = gap.detail.as_ref().map(|text| format!(": {text}"));
+            format!(
+                "missing {} to {}, {:.1} s, {}{}",
+                moment(gap.start_us),
+                moment(gap.end_us),
+                seconds(gap.start_us, gap.end_us),
+                gap.reason,
+                detail.unwrap_or_default()
+            )
+        }));
+        lines.extend(made.detail.clone());
+        lines
+    }
 }
 
 /// The evidence, where there is a key already: looking makes none.

@@ -13,6 +13,7 @@ pub mod storage;
 pub mod vault;
 pub mod evidence;
 pub mod recovery;
+mod backup;
 pub mod outbound;
 pub mod cameras;
 pub mod live;

@@ -1,5 +1,9 @@
 //! The subcommands: what they print, and the exit status that says what they found.
 
+mod about;
+mod backup;
+mod doctor;
+mod health;
 mod run;
 mod fsck;
 mod identity;
@@ -16,7 +20,13 @@ use std::time::Duration;
 
 use nvr_base::{Clock as _, Error, RealClock, Result};
 
+pub(crate) use about::{
+    CompletionsArguments, ManArguments, VersionArguments, completions, man, schema, version,
+};
+pub(crate) use backup::{BackupArguments, RestoreArguments, backup, restore};
+pub(crate) use doctor::{DoctorArguments, doctor};
 pub(crate) use fsck::{FsckArguments, fsck};
+pub(crate) use health::{HealthArguments, health};
 pub(crate) use key::{KeyArguments, key};
 pub(crate) use rebuild::{RebuildArguments, rebuild};
 pub(crate) use run::run;

@@ -224,7 +224,7 @@ impl Outbound {
 }
 
 /// Makes ring the source of cryptography where nobody chose one yet.
-fn use_ring() {
+pub(crate) fn use_ring() {
     if rustls::crypto::CryptoProvider::get_default().is_none()
         && rustls::crypto::ring::default_provider()
             .install_default()

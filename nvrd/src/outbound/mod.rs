@@ -14,6 +14,7 @@ use std::time::Duration;
 use nvr_base::{Error, Result};
 use url::{Host, Url};
 
+pub(crate) use call::use_ring;
 pub use call::{Answer, Call};
 
 use self::address::Reason;
