@@ -17,6 +17,7 @@ mod backup;
 pub mod outbound;
 pub mod cameras;
 pub mod live;
+mod metrics;
 pub mod pulse;
 pub mod hub;
 pub mod ingest;

@@ -1,11 +1,21 @@
-//! Files that are recorded for real, for tests that must not know how.
+//! Files that are recorded for real and an ingest that hears of them, for tests that must not know how.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 
 use gst::prelude::*;
+use nvr_base::{Clock, Shutdown};
 use nvr_contract::Message;
 use nvr_contract::segment::{SegmentClosed, SegmentOpened};
-use nvr_media::What;
+use nvr_media::{Notice, What};
+use nvr_store::Store;
+
+use crate::hub::Hub;
+use crate::ingest::Ingest;
+use crate::live::Live;
+use crate::storage::Storage;
 
 /// Files of some pictures each, recorded for real, with what the recorder said.
 pub(crate) fn record(folder: &Path) -> Vec<What> {
@@ -51,4 +61,19 @@ pub(crate) fn record(folder: &Path) -> Vec<What> {
     }
     pipeline.set_state(gst::State::Null).unwrap();
     said
+}
+
+/// The ingest of a daemon on a thread of its own, which ends once the sender of notices has gone.
+pub(crate) fn hear(
+    store: Store,
+    storage: Arc<Storage>,
+    clock: Arc<dyn Clock>,
+    hub: Arc<Hub>,
+    live: Arc<Live>,
+) -> (Sender<Notice>, JoinHandle<()>) {
+    let committed = hub.committed().clone();
+    let ingest = Ingest::new(store, storage, clock, committed, Shutdown::new());
+    let ingest = ingest.with_live(live).with_hub(hub);
+    let (sender, inbox) = channel();
+    (sender, std::thread::spawn(move || ingest.run(&inbox)))
 }

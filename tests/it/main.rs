@@ -22,6 +22,7 @@ mod locked;
 mod render;
 mod control;
 mod bad_input;
+mod operations;
 mod described;
 mod load;
 mod kill;

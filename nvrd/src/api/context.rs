@@ -16,6 +16,7 @@ use crate::evidence::Evidence;
 use crate::exports::Exports;
 use crate::hub::{self, Hub};
 use crate::live::Live;
+use crate::metrics::Http;
 use crate::net::tls::Tls;
 use crate::protect::Controllers;
 use crate::pulse::Pulses;
@@ -55,6 +56,8 @@ pub struct ApiContext {
     pub(super) pulses: Option<Pulses>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(super) live: Arc<Live>,
+    /// Counts requests, over all listeners.
+    pub(super) http: Arc<Http>,
     /// The certificate of the listener; none where it does not encrypt.
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) hub: Arc<Hub>,
@@ -69,6 +72,7 @@ pub struct ApiContext {
     tests: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     plans: Arc<Semaphore>,
+    backups: Arc<Semaphore>,
     pub(super) checks: Arc<Semaphore>,
 }
 
@@ -93,6 +97,8 @@ pub(crate) enum Lane {
     Write,
     /// Planning what a policy would delete, which may look at every segment: one at a time.
     Plan,
+    /// Copying the database: one at a time.
+    Backup,
     /// Connecting to a camera.
     Test,
 }
@@ -150,6 +156,7 @@ impl ApiContext {
             started: clock.monotonic(),
             clock,
             live: Arc::default(),
+            http: Arc::default(),
             tls: None,
             hub: Arc::new(hub),
             version: env!("CARGO_PKG_VERSION"),
@@ -161,6 +168,7 @@ impl ApiContext {
             tests: Arc::new(Semaphore::new(2)),
             writes: Arc::new(Semaphore::new(4)),
             plans: Arc::new(Semaphore::new(1)),
+            backups: Arc::new(Semaphore::new(1)),
             checks: Arc::new(Semaphore::new(1)),
         }
     }
@@ -247,6 +255,7 @@ impl ApiContext {
             Lane::Still => (&self.pictures, "pictures of recordings"),
             Lane::Write => (&self.writes, "new events"),
             Lane::Plan => (&self.plans, "plans"),
+            Lane::Backup => (&self.backups, "backups"),
             Lane::Test => (&self.tests, "tests of cameras"),
         };
         let turn = tokio::time::timeout(TURN, Arc::clone(permits).acquire_owned()).await;

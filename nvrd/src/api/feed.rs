@@ -51,6 +51,7 @@ fn tell(hub: &Hub, bell: &Bellpull, open: &mut HashSet<String>, event: &Committe
         Change::Closed => Topic::EventCreated,
     };
     if topic == Topic::EventCreated {
+        hub.count_event(&event.camera, &row.kind);
         bell.pull(row);
     }
     hub.publish(topic, &event.camera, &data_of(row));
@@ -102,6 +103,10 @@ mod tests {
         })
     }
 
+    fn owned(((camera, kind), count): ((&str, &str), u64)) -> ((String, String), u64) {
+        ((camera.to_owned(), kind.to_owned()), count)
+    }
+
     #[tokio::test]
     async fn each_step_is_a_frame_and_a_new_event_rings_once() {
         let folder = tempfile::tempdir().unwrap();
@@ -143,6 +148,7 @@ mod tests {
             (Topic::EventCreated, "whole"),
         ];
         assert_eq!(told, expect.map(|(topic, id)| (topic, id.to_owned())));
+        assert_eq!(hub.events(), [(("front", "object"), 2)].map(owned));
         hub.stopping().trigger();
         following.await.unwrap();
         // Its bellpull has gone with it.

@@ -320,6 +320,18 @@ async fn check_database(caller: &Caller) {
     }
 }
 
+impl super::context::ApiContext {
+    /// How many problems the database had when it was last checked.
+    pub(super) fn database_problems(&self) -> Option<usize> {
+        let last = self
+            .last_check
+            .lock()
+            .expect("no holder of this lock panics");
+        let found = last.as_ref()?.found.as_ref().ok()?;
+        Some(found.problems.len())
+    }
+}
+
 fn database(caller: &Caller) -> Database {
     let last = caller
         .last_check

@@ -12,7 +12,10 @@ pub(crate) mod reply;
 pub(crate) mod query;
 pub(crate) mod body;
 mod health;
+mod metrics;
 mod ssl;
+mod system;
+mod backup;
 mod logs;
 mod settings;
 mod cameras;
@@ -90,6 +93,9 @@ fn words_and_loans(table: route::Table) -> route::Table {
         .on(Method::POST, "/api/v1/events/{id}/reanalyze", Need::Operate, ai::reanalyze)
         .on(Method::POST, "/api/v1/ai/describe", Need::Operate, ai::describe)
         .on(Method::GET, "/api/v1/ai/usage", Need::SeeEvents, ai::usage)
+        .alias(Method::GET, "/api/v1/system/ai-usage", Need::SeeEvents, ai::usage)
+        .alias(Method::GET, "/api/v1/system/ai-stats", Need::SeeEvents, ai::usage)
+        .alias(Method::GET, "/api/v1/system/ai-providers", Need::Manage, ai_providers::list)
         .on(Method::GET, "/api/v1/ai/capabilities", Need::SeeEvents, ai::capabilities)
         .on(Method::GET, "/api/v1/ai/context-metrics", Need::SeeEvents, ai::context_metrics)
         .on(Method::POST, "/api/v1/ai/refine-prompt", Need::Operate, ai::refine_prompt)
@@ -118,7 +124,18 @@ fn words_and_loans(table: route::Table) -> route::Table {
 fn table(context: Arc<ApiContext>) -> route::Table {
     words_and_loans(route::Table::new(context))
         .on(Method::GET, "/api/v1/system/health", Need::Public, health::get)
+        .alias(Method::GET, "/health", Need::Public, health::get)
+        .on(Method::GET, "/metrics", Need::Measure, metrics::get)
+        .alias(Method::GET, "/api/v1/metrics", Need::Measure, metrics::get)
         .on(Method::GET, "/api/v1/system/ssl-status", Need::SeeCameras, ssl::get)
+        .on(Method::GET, "/api/v1/system/storage", Need::Manage, system::storage)
+        .on(Method::GET, "/api/v1/system/retention", Need::Manage, system::retention)
+        .on(Method::PUT, "/api/v1/system/retention", Need::Manage, system::update_retention)
+        .on(Method::PATCH, "/api/v1/system/retention", Need::Manage, system::change_retention)
+        .on(Method::GET, "/api/v1/system/backup", Need::Manage, backup::list)
+        .alias(Method::GET, "/api/v1/system/backup/list", Need::Manage, backup::list)
+        .on(Method::POST, "/api/v1/system/backup", Need::Manage, backup::make)
+        .on(Method::DELETE, "/api/v1/system/backup/{name}", Need::Manage, backup::delete)
         .on(Method::GET, "/api/v1/system/settings", Need::Manage, settings::get)
         .on(Method::PUT, "/api/v1/system/settings", Need::Manage, settings::update)
         .on(Method::POST, "/api/v1/system/settings/diff", Need::Manage, settings::diff)

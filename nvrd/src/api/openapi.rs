@@ -14,9 +14,9 @@ use super::access::Caller;
 use super::error::{ApiError, ApiResult, ErrorBody};
 use super::reply::{Content, Redirect};
 use super::{
-    ai, ai_providers, audit, auth, cameras, coverage, events, evidence, exports, health, keeping,
-    keys, mfa, notifications, posted, protect, recordings, reference, setup, snapshot, socket, ssl,
-    stills, storage, stream, timelapses, trigger, users,
+    ai, ai_providers, audit, auth, backup, cameras, coverage, events, evidence, exports, health,
+    keeping, keys, metrics, mfa, notifications, posted, protect, recordings, reference, setup,
+    snapshot, socket, ssl, stills, storage, stream, system, timelapses, trigger, users,
 };
 
 /// The document; a test compares its paths with the table of routes.
@@ -29,6 +29,14 @@ use super::{
     ),
     paths(
         health::get,
+        metrics::get,
+        system::storage,
+        system::retention,
+        system::update_retention,
+        system::change_retention,
+        backup::list,
+        backup::make,
+        backup::delete,
         ssl::get,
         super::logs::list,
         super::settings::get,
@@ -183,6 +191,7 @@ const REQUESTS: &[&str] = &[
     "NewExport",
     "NewTimelapse",
     "SettingsChange",
+    "RetentionChange",
     "KeepChange",
     "ExportChange",
     "LogChange",

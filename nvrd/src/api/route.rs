@@ -179,13 +179,26 @@ impl Table {
     + Sync
     + 'static {
         let refused = refusals(Arc::clone(&self.context), self.rows.into());
+        let (clock, http) = (
+            Arc::clone(&self.context.clock),
+            Arc::clone(&self.context.http),
+        );
+        let begun = {
+            let clock = Arc::clone(&clock);
+            warp::any().map(move || clock.monotonic())
+        };
         let all = self
             .routes
             .into_iter()
             .fold(refused, |all, route| all.or(route).unify().boxed());
-        warp::method()
+        begun
+            .and(warp::method())
             .and(all.recover(recover).unify())
-            .map(|method: Method, response| finish(&method, response))
+            .map(move |begun, method: Method, response: Response| {
+                let took = clock.monotonic().saturating_sub(begun);
+                http.count(&method, response.status(), took);
+                finish(&method, response)
+            })
     }
 }
 

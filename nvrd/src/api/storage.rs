@@ -30,6 +30,20 @@ pub(super) struct StorageStatus {
     deleted: DeletedItem,
 }
 
+impl StorageStatus {
+    /// How each storage is.
+    pub(super) fn into_storages(self) -> Vec<StorageItem> {
+        self.storages
+    }
+}
+
+impl StorageItem {
+    /// What recordings take there.
+    pub(super) fn recordings_bytes(&self) -> u64 {
+        self.recordings_bytes
+    }
+}
+
 /// A storage folder.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct StorageItem {
@@ -293,7 +307,7 @@ fn clock(caller: &Caller) -> ClockItem {
     }
 }
 
-fn status(caller: &Caller) -> Result<StorageStatus> {
+pub(super) fn status(caller: &Caller) -> Result<StorageStatus> {
     // Under the policy as it is, of which the retention has done nearly all: what is left costs little.
     let mut none = |_: Deletion<'_>| ControlFlow::Break(());
     let (situation, plan) = caller

@@ -161,6 +161,9 @@ async fn changes_made_beside_the_daemon_are_seen() {
         (used.uses, used.last_used_ip.as_deref()),
         (1, Some("203.0.113.9"))
     );
+    let token = format!("Bearer {}", secret.expose());
+    let shown = asks(&auth, Need::SeeEvents, &[("authorization", &token)]).await;
+    assert!(shown.is_ok(), "a program may show its key as a token");
     store.revoke_key(&key.id).unwrap();
     auth.sync().unwrap();
     assert!(auth.still(&known).is_none());

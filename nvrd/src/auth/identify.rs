@@ -9,7 +9,7 @@ use nvr_base::Principal;
 use nvr_base::principal::Actor;
 
 use super::meter::Metered;
-use super::people::{Person, hash_of, same_text};
+use super::people::{KEY_MARK, Person, hash_of, same_text};
 use super::tokens::Use;
 use super::{Asked, Auth, Identified, Need, Refused, SESSION_COOKIE, address};
 
@@ -24,7 +24,7 @@ impl Auth {
     pub async fn identify(&self, asked: &Asked<'_>) -> Result<Identified, Refused> {
         let peer = asked.peer.map(|peer| peer.ip());
         let address = address::client(peer, asked.headers, &self.trusted_proxies);
-        if let Some(key) = asked.headers.get("x-api-key") {
+        if let Some(key) = shown_key(asked.headers) {
             return self.program(asked, key, address);
         }
         let mut found = match self.person(asked) {
@@ -86,12 +86,11 @@ impl Auth {
     fn program(
         &self,
         asked: &Asked<'_>,
-        shown: &HeaderValue,
+        shown: &str,
         address: Option<IpAddr>,
     ) -> Result<Identified, Refused> {
         let (people, now_us) = (self.people(), self.clock.unix_us());
-        let key = shown.to_str().ok().and_then(|key| people.key(key, now_us));
-        let Some(program) = key else {
+        let Some(program) = people.key(shown, now_us) else {
             return match asked.need {
                 Need::Public => self.nobody(Need::Public),
                 _ => Err(Refused::bad_key()),
@@ -179,6 +178,15 @@ impl Auth {
             headers: Vec::new(),
         }
     }
+}
+
+/// The API key of a request; programs that send no header of their own, Prometheus say, show it as a token.
+fn shown_key(headers: &HeaderMap) -> Option<&str> {
+    if let Some(shown) = headers.get("x-api-key") {
+        return Some(shown.to_str().unwrap_or_default());
+    }
+    let token = bearer(headers.get(AUTHORIZATION)?.to_str().ok()?)?;
+    token.starts_with(KEY_MARK).then_some(token)
 }
 
 /// The token of an `Authorization` header.

@@ -62,6 +62,8 @@ pub enum Need {
     SeeCameras,
     /// To start, stop and trigger cameras, to keep and export recordings, to delete events.
     Operate,
+    /// To read the figures of the whole system: a person who is an admin, or a program with a key that sees cameras.
+    Measure,
     /// To change how the system is set up.
     Manage,
 }
@@ -74,6 +76,7 @@ impl Need {
             Self::SeeEvents => Some((Role::Viewer, Scope::ReadEvents)),
             Self::SeeCameras => Some((Role::Viewer, Scope::ReadCameras)),
             Self::Operate => Some((Role::Operator, Scope::WriteCameras)),
+            Self::Measure => Some((Role::Admin, Scope::ReadCameras)),
             Self::Manage => Some((Role::Admin, Scope::Admin)),
         }
     }

@@ -207,6 +207,11 @@ impl Cameras {
         self.restream.address()
     }
 
+    /// How many clients the RTSP server has.
+    pub fn rtsp_clients(&self) -> usize {
+        self.restream.clients()
+    }
+
     /// All cameras that the asker may know of, by name.
     ///
     /// # Errors

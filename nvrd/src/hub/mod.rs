@@ -8,7 +8,7 @@ mod listener;
 mod notify;
 mod tickets;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use nvr_base::{Clock, Shutdown};
@@ -29,6 +29,9 @@ pub const LISTENERS: usize = 2000;
 /// Committed events that may wait for whoever follows them; a follower that is further behind loses the oldest.
 const COMMITTED: usize = 8192;
 
+/// Pairs of camera and kind whose events are counted; cameras come and go, their names stay counted.
+const MOST_COUNTED: usize = 4096;
+
 /// Whoever wants to listen when there are listeners enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
@@ -46,6 +49,8 @@ pub struct Hub {
     places: usize,
     tickets: Tickets,
     stopping: Shutdown,
+    /// New events since the start, by camera and kind.
+    events: Mutex<BTreeMap<(String, String), u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +97,7 @@ impl Hub {
             places,
             tickets: Tickets::default(),
             stopping,
+            events: Mutex::default(),
         }
     }
 
@@ -117,6 +123,23 @@ impl Hub {
     /// How many listen.
     pub fn listeners(&self) -> usize {
         self.places - self.seats.available_permits().min(self.places)
+    }
+
+    /// Counts an event that is new.
+    pub fn count_event(&self, camera: &str, kind: &str) {
+        let mut events = self.events.lock().expect("no holder of this lock panics");
+        let key = (camera.to_owned(), kind.to_owned());
+        if let Some(count) = events.get_mut(&key) {
+            *count += 1;
+        } else if events.len() < MOST_COUNTED {
+            events.insert(key, 1);
+        }
+    }
+
+    /// New events since the start, by camera and kind.
+    pub fn events(&self) -> Vec<((String, String), u64)> {
+        let events = self.events.lock().expect("no holder of this lock panics");
+        events.clone().into_iter().collect()
     }
 
     /// Tells everybody who may know of the camera; never waits.

@@ -145,7 +145,10 @@ impl Listener {
                     GapStep::Ends { reason, end_us }
                 }
                 // It ended with the file that was begun, or is told as a whole.
-                Some(end_us) => begins(Some(end_us)),
+                Some(end_us) => {
+                    live.gap_was(reason, gap.start_unix_us, end_us);
+                    begins(Some(end_us))
+                }
             };
             (live.covered_us(), step)
         });

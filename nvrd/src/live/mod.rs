@@ -3,7 +3,9 @@
 //! Nothing here outlives the process; what does is in the store.
 
 mod counters;
+mod totals;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -13,6 +15,7 @@ use nvr_media::CameraState;
 use nvr_store::Recorded;
 
 pub use counters::{Counters, Counts};
+pub use totals::{Missed, Totals};
 
 /// A camera that should record and has written nothing for so long does not: fragments hold a second at most.
 pub const SILENCE: Duration = Duration::from_secs(5);
@@ -48,6 +51,7 @@ pub struct Camera {
     /// Monotonic time of the last fragment, absent before the first.
     wrote_at: Option<Duration>,
     failure: Option<Failure>,
+    totals: Totals,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +59,8 @@ struct File {
     location: String,
     start_us: i64,
     end_us: i64,
+    /// Its length as far as it was told.
+    bytes: u64,
 }
 
 /// Why a camera that should record does not.
@@ -95,6 +101,7 @@ impl Camera {
             alive_at: now,
             wrote_at: None,
             failure: None,
+            totals: Totals::default(),
         }
     }
 
@@ -167,8 +174,12 @@ impl Camera {
             location: opened.location.clone(),
             start_us: opened.start_unix_us,
             end_us: opened.start_unix_us,
+            bytes: 0,
         });
-        self.gaps.clear();
+        for (reason, (since_us, _)) in std::mem::take(&mut self.gaps) {
+            self.totals
+                .missed_until(reason, since_us, opened.start_unix_us);
+        }
         self.wrote(opened.start_unix_us, now);
         went
     }
@@ -178,6 +189,9 @@ impl Camera {
         if let Some(open) = &mut self.open
             && open.location == fragment.location
         {
+            self.totals.bytes += fragment.bytes.saturating_sub(open.bytes);
+            open.bytes = open.bytes.max(fragment.bytes);
+            self.totals.recorded(open.end_us, fragment.end_unix_us);
             open.end_us = open.end_us.max(fragment.end_unix_us);
         }
         self.wrote(fragment.end_unix_us, now);
@@ -185,17 +199,17 @@ impl Camera {
 
     /// A file is complete; it is shown until [`Camera::settled`] says that it has a row.
     pub fn closed(&mut self, closed: &SegmentClosed, now: Duration) {
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|open| open.location == closed.location)
-        {
-            self.open = None;
-        }
+        let open = self.open.take_if(|open| open.location == closed.location);
+        let (told, until_us) = open.map_or((0, closed.start_unix_us), |it| (it.bytes, it.end_us));
+        self.totals.bytes += closed.bytes.saturating_sub(told);
+        self.totals.recorded(until_us, closed.end_unix_us);
+        self.totals.frames += closed.frames;
+        self.totals.segments += 1;
         self.unlisted.push_back(File {
             location: closed.location.clone(),
             start_us: closed.start_unix_us,
             end_us: closed.end_unix_us,
+            bytes: closed.bytes,
         });
         if self.unlisted.len() > MAX_UNLISTED {
             self.unlisted.pop_front();
@@ -219,12 +233,22 @@ impl Camera {
     /// A gap begins. The file that was open is over, or about to be.
     pub fn gap_begins(&mut self, reason: GapReason, start_us: i64, detail: Option<&str>) {
         let detail = detail.map(ToOwned::to_owned);
-        self.gaps.entry(reason).or_insert((start_us, detail));
+        if let Entry::Vacant(place) = self.gaps.entry(reason) {
+            place.insert((start_us, detail));
+            self.totals.missed(reason);
+        }
+    }
+
+    /// A gap was told as a whole.
+    pub fn gap_was(&mut self, reason: GapReason, start_us: i64, end_us: i64) {
+        self.totals.missed(reason);
+        self.totals.missed_until(reason, start_us, end_us);
     }
 
     /// A gap is over, and nothing is written yet.
     pub fn gap_ends(&mut self, reason: GapReason, end_us: i64, now: Duration) {
-        if self.gaps.remove(&reason).is_some() {
+        if let Some((since_us, _)) = self.gaps.remove(&reason) {
+            self.totals.missed_until(reason, since_us, end_us);
             self.alive_at = now;
             self.known_us = self.known_us.max(Some(end_us));
         }
@@ -267,6 +291,15 @@ impl Camera {
             covered_us: self.covered_us,
             failure: self.failure.clone(),
         }
+    }
+
+    /// What was recorded and what was missed since the start; gaps that last count until `now_us`.
+    pub fn totals(&self, now_us: i64) -> Totals {
+        let mut totals = self.totals.clone();
+        for (reason, (since_us, _)) in &self.gaps {
+            totals.missed_until(*reason, *since_us, now_us);
+        }
+        totals
     }
 
     /// What is recorded and has no row yet, in the order of time.

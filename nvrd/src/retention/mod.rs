@@ -80,6 +80,8 @@ pub struct Retention {
 }
 
 struct State {
+    /// Monotonic time of the last round.
+    last_round: Duration,
     trust: ClockTrust,
     counters: Counters,
     outlooks: Vec<Outlook>,
@@ -122,6 +124,7 @@ impl Retention {
             deletions: parts.deletions,
             alarms: parts.alarms,
             state: Mutex::new(State {
+                last_round: monotonic,
                 trust,
                 counters: Counters::default(),
                 outlooks: Vec::new(),
@@ -147,15 +150,29 @@ impl Retention {
         }
     }
 
+    /// When it is looked again what has to go, if nothing rings before: microseconds since 1970-01-01 UTC.
+    pub fn next_round_us(&self) -> i64 {
+        let since = self
+            .clock
+            .monotonic()
+            .saturating_sub(self.lock().last_round);
+        let left = EVERY.saturating_sub(since);
+        let left_us = i64::try_from(left.as_micros()).unwrap_or(0);
+        self.clock.unix_us().saturating_add(left_us)
+    }
+
     /// Deletes what has to go now, and what was begun before.
     ///
     /// # Errors
     /// Those of the database and of the chain; what was begun goes on with the next round.
     pub fn round(&self, stopping: &Shutdown) -> Result<()> {
         let _round = self.round.lock().expect("no holder of this lock panics");
-        self.lock()
-            .trust
-            .observe(self.clock.unix_us(), self.clock.monotonic());
+        let now = self.clock.monotonic();
+        {
+            let mut state = self.lock();
+            state.last_round = now;
+            state.trust.observe(self.clock.unix_us(), now);
+        }
         self.note_doubt()?;
         self.empty_garbage(ROUND)?;
         let mut left = ROUND;

@@ -183,6 +183,15 @@ impl Settings {
         current_of(&self.lock())
     }
 
+    /// The configuration in force, for whoever needs all of it.
+    pub fn config(&self) -> Config {
+        let state = self.lock();
+        let mut config = state.config.clone();
+        // What stands in the file, and not what was made of it.
+        config.origin = state.file.clone();
+        config
+    }
+
     /// The value of one setting.
     pub fn get(&self, key: &str) -> Option<Value> {
         self.current().values.remove(key)

@@ -192,6 +192,48 @@ async fn no_secret_is_told_anywhere() {
         };
         check(&path, &answer.text());
     }
+    // Graphs as `nvrd render` prints them, of cameras whose URI and fields hold a secret.
+    let descriptions = nvr_media::description::Descriptions::load(None).unwrap();
+    let mut graphs = 0;
+    for description in descriptions.iter() {
+        let text = format!(
+            "[storage]\npath = \"d\"\n[[camera]]\nname = \"a\"\nuser = \"u\"\npassword = \"{}\"\n\
+             uri = \"rtsp://10.0.0.5/x\"\npipeline = \"{}\"\n[[camera]]\nname = \"b\"\n\
+             uri = \"rtsp://u:{}@10.0.0.5/x\"\npipeline = \"{}\"\n",
+            secret("render"),
+            description.name,
+            secret("render-uri"),
+            description.name
+        );
+        let config = crate::config::Config::parse(&text, world.folder.path()).unwrap();
+        check("configuration", &format!("{config:?}"));
+        let specs = match crate::app::specs(&config, world.folder.path()) {
+            Ok(specs) => specs,
+            // A description may want a model, and says so without the secret.
+            Err(error) => {
+                check("specs", &error.to_string());
+                continue;
+            }
+        };
+        for spec in specs {
+            let password = &spec.credentials.as_ref().unwrap().password;
+            assert!(password.expose().contains(CANARY));
+            let codec = nvr_contract::source::VideoCodec::H264;
+            let graph =
+                nvr_media::assemble::render(&spec, &spec.pipelines[0], codec, world.folder.path());
+            check("render", &graph.unwrap());
+            check("spec", &format!("{spec:?}"));
+            graphs += 1;
+        }
+    }
+    assert!(graphs >= 4, "{graphs}");
+    // A backup holds what it must, and nobody is told of it.
+    let made = world
+        .with_token(&root, "POST", "/api/v1/system/backup", None)
+        .await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    check("backup", &made.text());
+    std::fs::remove_dir_all(world.folder.path().join("backups")).unwrap();
     // What is in the file of the database and its log, byte by byte.
     let mut bytes = Vec::new();
     for entry in std::fs::read_dir(world.folder.path()).unwrap() {

@@ -154,6 +154,7 @@ async fn everybody(world: &World) -> Vec<Who> {
         "SeeEvents",
         "SeeCameras",
         "Operate",
+        "Measure",
         "Manage",
     ];
     for (role, levels) in [("viewer", &levels[..4]), ("operator", &levels[..5])] {
@@ -169,11 +170,11 @@ async fn everybody(world: &World) -> Vec<Who> {
     }
     let scopes = [
         ("read:events", &["SeeEvents"][..], false),
-        ("read:cameras", &["SeeCameras"], false),
+        ("read:cameras", &["SeeCameras", "Measure"], false),
         ("write:cameras", &["Operate"], false),
         (
             "admin",
-            &["SeeEvents", "SeeCameras", "Operate", "Manage"],
+            &["SeeEvents", "SeeCameras", "Operate", "Measure", "Manage"],
             true,
         ),
     ];

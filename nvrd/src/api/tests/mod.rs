@@ -13,6 +13,7 @@ mod live;
 mod notifications;
 mod posted;
 mod matrix;
+mod metrics;
 mod people;
 mod canary;
 mod protect;
@@ -22,6 +23,7 @@ mod served;
 mod settings;
 mod storage;
 mod stills;
+mod system;
 mod timelapses;
 
 use std::sync::Arc;
