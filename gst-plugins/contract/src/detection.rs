@@ -6,6 +6,7 @@
 //! all, so that "nobody there" and "nobody looked" are two things.
 
 use crate::BBox;
+use crate::fields::{self, FieldError, Message};
 
 /// The most regions of one kind that a reader takes from one picture.
 pub const ROI_LIST_LIMIT: usize = 512;
@@ -133,6 +134,42 @@ impl InferenceFrame {
         Some(Self {
             ran: s.get(RAN).ok()?,
             model: s.get(MODEL).ok()?,
+        })
+    }
+}
+
+/// Posted once when the file of a model that runs was changed: what runs is still the old one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelChanged {
+    /// Path of the file.
+    pub path: String,
+    /// Hash of what runs.
+    pub running: String,
+    /// Hash of what lies there now.
+    pub found: String,
+}
+
+const PATH: &str = "path";
+const RUNNING: &str = "running";
+const FOUND: &str = "found";
+
+impl Message for ModelChanged {
+    const NAME: &'static str = "nvrd-model-changed";
+
+    fn to_structure(&self) -> gst::Structure {
+        gst::Structure::builder(Self::NAME)
+            .field(PATH, &self.path)
+            .field(RUNNING, &self.running)
+            .field(FOUND, &self.found)
+            .build()
+    }
+
+    fn try_from_structure(s: &gst::StructureRef) -> Result<Self, FieldError> {
+        fields::expect_name(s, Self::NAME)?;
+        Ok(Self {
+            path: fields::required(s, Self::NAME, PATH)?,
+            running: fields::required(s, Self::NAME, RUNNING)?,
+            found: fields::required(s, Self::NAME, FOUND)?,
         })
     }
 }

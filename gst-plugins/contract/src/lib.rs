@@ -5,6 +5,7 @@
 //!
 //! The modules stand in the order the data flows.
 
+pub mod attribute;
 pub mod bbox;
 pub mod detection;
 pub mod event;

@@ -12,6 +12,8 @@ pub const FRAMES_DROPPED: &str = "frames-dropped";
 pub const LAST_LATENCY_NS: &str = "last-latency-ns";
 /// Mean time of a piece of work, nanoseconds (`u64`).
 pub const AVG_LATENCY_NS: &str = "avg-latency-ns";
+/// Name of the hardware that runs the model, as the property `provider` has it (string).
+pub const PROVIDER: &str = "provider";
 /// Bytes written (`u64`).
 pub const BYTES_WRITTEN: &str = "bytes-written";
 /// Encoded bytes that `segmentrecorder` or `decodegate` holds for what may come (`u64`).

@@ -6,11 +6,17 @@
 //! outputs, a decoder those into boxes, suppression thins them out.
 
 pub mod labels;
+pub mod io;
 pub mod family;
 pub mod facts;
 pub mod preprocess;
+pub mod provider;
+pub mod runtime;
 pub mod session;
 pub mod decode;
 pub mod nms;
 pub mod model;
-pub mod worker;
+pub mod pool;
+
+mod half;
+mod value;

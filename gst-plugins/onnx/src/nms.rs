@@ -15,6 +15,11 @@ fn iou(a: &Candidate, b: &Candidate) -> f32 {
     common / union
 }
 
+/// Order of scores, the surer first.
+pub fn surer<T: Into<f64>>(a: T, b: T) -> std::cmp::Ordering {
+    b.into().total_cmp(&a.into())
+}
+
 /// Keeps at most `limit` boxes, the surest first; a box that overlaps a surer one of its class by more than
 /// `max_iou` goes. Equal scores keep the order in which they came.
 pub fn suppress(mut candidates: Vec<Candidate>, max_iou: f32, limit: usize) -> Vec<Candidate> {

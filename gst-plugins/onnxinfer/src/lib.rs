@@ -5,6 +5,9 @@
 //! How a model is opened and run is in `nvr-onnx`, which knows nothing of GStreamer.
 
 pub mod schedule;
+pub mod pace;
+pub mod crops;
+pub mod filter;
 
 mod onnxinfer;
 

@@ -1,8 +1,6 @@
-//! Which pictures are analysed: by motion, every n-th, at most so many a second, and live only with time to spare.
+//! Which pictures are analysed: by motion, every n-th, at most so many a second.
 //!
 //! All decisions rest on PTS and on what is told, so that two runs over the same pictures decide the same.
-
-use std::time::Duration;
 
 /// The rules, as the user set them.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,9 +13,6 @@ pub struct Rules {
     pub max_fps: f64,
 }
 
-/// Of the time in a live stream, analysis may take three quarters: the rest lets the stream catch up.
-const REST: (u64, u64) = (4, 3);
-
 /// Remembers what the rules need.
 #[derive(Debug, Clone, Default)]
 pub struct Schedule {
@@ -27,8 +22,6 @@ pub struct Schedule {
     rate_from: Option<u64>,
     /// PTS of the last analysed picture, nanoseconds.
     last: Option<u64>,
-    /// PTS from which a live stream has caught up with the time it was held, nanoseconds.
-    rested_from: Option<u64>,
 }
 
 impl Schedule {
@@ -56,14 +49,6 @@ impl Schedule {
         nth && in_rate && (moving || !rules.on_motion)
     }
 
-    /// Whether a live stream has caught up with the time that analysis held it.
-    pub fn is_rested(&self, pts: Option<u64>) -> bool {
-        match (pts, self.rested_from) {
-            (Some(pts), Some(from)) => pts >= from,
-            _ => true,
-        }
-    }
-
     /// Notes that the picture was analysed.
     pub fn analysed(&mut self, rules: Rules, pts: Option<u64>) {
         self.since = 1;
@@ -77,14 +62,6 @@ impl Schedule {
                 _ => pts.saturating_add(period),
             });
         }
-    }
-
-    /// Notes that analysis held a live stream for a while at this picture, whether it came to an end or not.
-    pub fn held(&mut self, pts: Option<u64>, time: Duration) {
-        let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let rest = ns / REST.1 * REST.0;
-        self.last = pts.or(self.last);
-        self.rested_from = pts.map(|p| p.saturating_add(rest));
     }
 }
 
@@ -173,16 +150,15 @@ mod tests {
     }
 
     #[test]
-    fn a_held_stream_rests() {
+    fn time_that_runs_back_begins_anew() {
         let mut s = Schedule::default();
-        assert!(s.is_rested(Some(0)));
-        s.held(Some(1_000), Duration::from_nanos(300));
-        assert!(!s.is_rested(Some(1_399)));
-        assert!(s.is_rested(Some(1_400)));
-        assert!(s.is_rested(None));
-        // Backwards: a new stretch.
-        assert!(s.is_due(FREE, Some(500), true));
-        assert!(s.is_rested(Some(500)));
+        let rules = Rules {
+            max_fps: 1.0,
+            ..FREE
+        };
+        s.analysed(rules, Some(5_000_000_000));
+        assert!(!s.is_due(rules, Some(5_500_000_000), true));
+        assert!(s.is_due(rules, Some(500), true));
     }
 
     proptest! {

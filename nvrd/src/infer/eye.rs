@@ -152,7 +152,7 @@ impl Eye {
             .fill(&picture.as_input(), tensor)
             .map_err(|error| Error::invalid(format!("Invalid image: {error}")))?;
         let candidates = model
-            .analyse(&tensor.data, &wanted, MAX_FOUND)
+            .analyse(tensor, &wanted, MAX_FOUND)
             .map_err(|error| Error::internal("Inference failed").with_source(error))?;
         let told = |candidate: &Candidate| found(candidate, &geometry, model);
         Ok(candidates.iter().filter_map(told).collect())

@@ -5,7 +5,7 @@
     unreachable_pub,
     reason = "the element's tests share it, and a part of it is used here"
 )]
-#[path = "../../../gst-plugins/onnxinfer/tests/common/onnx.rs"]
+#[path = "../../../gst-plugins/onnx/tests/support/onnx.rs"]
 mod onnx;
 
 use std::io::Cursor;

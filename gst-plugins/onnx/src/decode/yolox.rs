@@ -1,7 +1,7 @@
 //! YOLOX: one output `[1, N, 5 + C]`, offsets to grid cells of three strides, scores already between 0 and 1.
 
 use super::{Candidate, Collector, Decode, ShapeError, Tensor, Wanted, argmax, centred, grid};
-use crate::family::cells;
+use crate::family::{STRIDES, cells};
 
 /// The decoder for an input of `width` by `height` pixels.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,7 @@ impl Decode for Yolox {
         wanted: &Wanted,
     ) -> Result<Vec<Candidate>, ShapeError> {
         let output = Tensor::only(outputs)?;
-        let n = cells(self.width, self.height);
+        let n = cells(self.width, self.height, &STRIDES);
         let columns = match output.matrix() {
             Some((rows, columns)) if rows == n && columns > 5 => columns,
             _ => return Err(output.shape_error(format!("[1, {n}, 5 + classes]"))),

@@ -9,14 +9,20 @@ use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
 use gst_base::subclass::prelude::*;
-use nvr_contract::detection::{InferenceFrame, ROI_LIST_LIMIT};
+use nvr_contract::Message;
+use nvr_contract::detection::{InferenceFrame, ModelChanged, ROI_LIST_LIMIT};
 use nvr_contract::motion::MotionFrame;
+use nvr_contract::{polygon, stats};
+use nvr_onnx::facts::Task;
+use nvr_onnx::model::{Model, OpenOptions};
+use nvr_onnx::provider::Provider;
 
 use super::counters::{Counters, nanoseconds};
 use super::failure;
-use super::settings::{Live, Settings, Trigger};
+use super::settings::{Live, Look, Settings, Trigger};
 use super::stream::{Outcome, Stream};
-use nvr_onnx::model::{Model, OpenOptions};
+use super::{attach, second};
+use crate::filter;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
@@ -39,10 +45,17 @@ pub struct OnnxInfer {
     #[property(name = "model", nick = "Model", blurb = "Path of the ONNX file", get, set, type = Option<String>, member = model, mutable_ready)]
     #[property(name = "model-facts", nick = "Model facts", blurb = "Path of the TOML with the model's facts; empty for the one beside the model", get, set, type = Option<String>, member = model_facts, mutable_ready)]
     #[property(name = "ort-library", nick = "ONNX Runtime library", blurb = "Path of libonnxruntime.so; empty for $ORT_DYLIB_PATH and the usual places", get, set, type = Option<String>, member = ort_library, mutable_ready)]
+    #[property(name = "provider", nick = "Execution providers", blurb = "Comma list of the hardware to run on, the first that works counts and the processor is always the last: cpu, cuda, tensorrt, openvino, coreml; `stats` tells which it is", type = String, get = |s: &Self| s.settings().provider, set = Self::set_provider, mutable_ready)]
+    #[property(name = "workers", nick = "Workers", blurb = "Runs of the model at a time, of all elements that share it; 0 for as many as the processor has room for", get, set, type = u32, member = workers, maximum = 64, default = Settings::default().workers, mutable_ready)]
+    #[property(name = "inference-region", nick = "Inference region", blurb = "What the model looks at: the whole picture; or parts of it, moving ones for a detector and detected ones for any other model", get, set, type = Look, member = look, mutable_playing, builder(Settings::default().look))]
     #[property(name = "threads", nick = "Threads", blurb = "Threads that one run of the model may use", get, set, type = u32, member = threads, minimum = 1, maximum = 256, default = Settings::default().threads, mutable_ready)]
     #[property(name = "live", nick = "Live", blurb = "Whether pictures may wait for the model no longer than the budget", get, set, type = Live, member = live, mutable_ready, builder(Settings::default().live))]
-    #[property(name = "threshold", nick = "Threshold", blurb = "Least confidence of an object, 0..1", get, set, type = f64, member = threshold, minimum = 0.0, maximum = 1.0, default = Settings::default().threshold, mutable_playing)]
-    #[property(name = "labels", nick = "Labels", blurb = "Comma list of the labels to look for; empty for all", get, set, type = Option<String>, member = labels, mutable_playing)]
+    #[property(name = "threshold", nick = "Threshold", blurb = "Least confidence of an object, 0..1", get = |s: &Self| s.settings().wish.threshold, set = |s: &Self, v| lock(&s.settings).wish.threshold = v, type = f64, minimum = 0.0, maximum = 1.0, default = Settings::default().wish.threshold, mutable_playing)]
+    #[property(name = "thresholds", nick = "Thresholds by label", blurb = "Least confidence of some labels, label=score parted by commas; the others have `threshold`", type = String, get = |s: &Self| s.settings().wish.thresholds, set = Self::set_thresholds, mutable_playing)]
+    #[property(name = "labels", nick = "Labels", blurb = "Comma list of the labels to look for; empty for all", type = Option<String>, get = |s: &Self| Some(s.settings().wish.labels), set = |s: &Self, v: Option<String>| lock(&s.settings).wish.labels = v.unwrap_or_default(), mutable_playing)]
+    #[property(name = "min-area", nick = "Minimum area", blurb = "Least area of an object as a share (0..1) of the picture", type = f64, get = |s: &Self| s.settings().wish.min_area, set = |s: &Self, v| lock(&s.settings).wish.min_area = v, minimum = 0.0, maximum = 1.0, default = Settings::default().wish.min_area, mutable_playing)]
+    #[property(name = "max-area", nick = "Maximum area", blurb = "Greatest area of an object as a share (0..1) of the picture", type = f64, get = |s: &Self| s.settings().wish.max_area, set = |s: &Self, v| lock(&s.settings).wish.max_area = v, minimum = 0.0, maximum = 1.0, default = Settings::default().wish.max_area, mutable_playing)]
+    #[property(name = "zones", nick = "Zones", blurb = "Only objects whose lower edge's middle stands in one of these polygons: name=x,y x,y x,y; name=… in shares (0..1) of the picture; empty for everywhere", type = String, get = |s: &Self| s.settings().zones, set = Self::set_zones, mutable_playing)]
     #[property(name = "max-detections", nick = "Maximum detections", blurb = "The most objects attached to one picture, the surest first", get, set, type = u32, member = max_detections, minimum = 1, maximum = ROI_LIST_LIMIT as u32, default = Settings::default().max_detections, mutable_playing)]
     #[property(name = "trigger", nick = "Trigger", blurb = "Which pictures the model looks at", get, set, type = Trigger, member = trigger, mutable_playing, builder(Settings::default().trigger))]
     #[property(name = "interval", nick = "Interval", blurb = "Analyse every n-th picture", get, set, type = u32, member = interval, minimum = 1, default = Settings::default().interval, mutable_playing)]
@@ -67,6 +80,37 @@ impl OnnxInfer {
         lock(&self.settings).clone()
     }
 
+    /// A text that is no list of providers changes nothing; the log says what is wrong with it.
+    fn set_provider(&self, text: Option<String>) {
+        let text = text.unwrap_or_default();
+        match Provider::parse(&text) {
+            Ok(_) => lock(&self.settings).provider = text,
+            Err(error) => gst::warning!(CAT, imp = self, "provider stays as it was: {error}"),
+        }
+    }
+
+    /// The same for thresholds.
+    fn set_thresholds(&self, text: Option<String>) {
+        let text = text.unwrap_or_default();
+        match filter::parse_thresholds(&text) {
+            Ok(_) => lock(&self.settings).wish.thresholds = text,
+            Err(error) => gst::warning!(CAT, imp = self, "thresholds stay as they were: {error}"),
+        }
+    }
+
+    /// The same for zones.
+    fn set_zones(&self, text: Option<String>) {
+        let text = text.unwrap_or_default();
+        match polygon::parse_zones(&text) {
+            Ok(zones) => {
+                let mut settings = lock(&self.settings);
+                settings.wish.zones = zones;
+                settings.zones = text;
+            }
+            Err(error) => gst::warning!(CAT, imp = self, "zones stay as they were: {error}"),
+        }
+    }
+
     /// The model of the settings, opened unless it is already.
     fn open(&self) -> Result<Arc<Model>, gst::ErrorMessage> {
         let Some(options) = self.settings().open_options() else {
@@ -85,14 +129,25 @@ impl OnnxInfer {
         gst::info!(
             CAT,
             imp = self,
-            "Opened {} ({}): {:?}, {} labels, input {}x{}",
+            "Opened {} ({}) on {}: {:?}, {} labels, input {}x{}; told by nobody: {}",
             options.model.display(),
             model.hash(),
+            model.session().provider(),
             facts.family,
             facts.labels.len(),
             facts.input.width,
-            facts.input.height
+            facts.input.height,
+            facts.inferred.join("; ")
         );
+        let wanted = options.providers.first().copied().unwrap_or(Provider::Cpu);
+        let used = model.session().provider();
+        if used != wanted {
+            gst::element_imp_warning!(
+                self,
+                gst::LibraryError::Settings,
+                ("The model runs on {used}, because {wanted} of the property `provider` does not work here")
+            );
+        }
         *lock(&self.opened) = Some((options, Arc::clone(&model)));
         Ok(model)
     }
@@ -140,12 +195,19 @@ impl OnnxInfer {
         if first {
             self.first_picture(stream, &settings)?;
         }
-        let unknown = stream.set_filter(settings.labels.as_deref());
+        self.watch_model(stream);
+        let task = stream.model().facts().task;
+        let detects = matches!(task, Task::Detection | Task::FaceDetection);
+        let whole = settings.look == Look::FullFrame && task == Task::Classification;
+        if !detects && !whole {
+            return self.look_twice(stream, buffer, &settings);
+        }
+        let unknown = stream.set_wish(&settings.wish);
         if !unknown.is_empty() {
             gst::element_imp_warning!(
                 self,
                 gst::LibraryError::Settings,
-                ("The model does not know the labels {unknown:?} of the property `labels`")
+                ("The model does not know the labels {unknown:?} of the properties `labels` and `thresholds`")
             );
         }
         let gap = buffer.flags().contains(gst::BufferFlags::GAP);
@@ -174,6 +236,54 @@ impl OnnxInfer {
         Ok(())
     }
 
+    /// Tells once when the model's file was changed.
+    fn watch_model(&self, stream: &Stream) {
+        let session = stream.model().session();
+        let Some(found) = session.changed() else {
+            return;
+        };
+        let running = session.hash().to_owned();
+        gst::warning!(
+            CAT,
+            imp = self,
+            "The model's file is now {found}; {running} runs on"
+        );
+        let changed = ModelChanged {
+            path: self.settings().model.unwrap_or_default(),
+            running,
+            found,
+        };
+        let message = gst::message::Element::builder(changed.to_structure())
+            .src(&*self.obj())
+            .build();
+        if self.obj().post_message(message).is_err() {
+            gst::debug!(CAT, imp = self, "No bus takes the message");
+        }
+    }
+
+    /// Asks a second model about every region that another element found.
+    fn look_twice(
+        &self,
+        stream: &mut Stream,
+        buffer: &mut gst::BufferRef,
+        settings: &Settings,
+    ) -> Result<(), gst::FlowError> {
+        let start = std::time::Instant::now();
+        let limit = settings.max_detections as usize;
+        let asked = second::look(stream, buffer, &settings.wish, limit).map_err(|e| {
+            gst::element_imp_error!(
+                self,
+                gst::LibraryError::Failed,
+                ("Analysis failed: {e}; check the model and its facts")
+            );
+            gst::FlowError::Error
+        })?;
+        if asked > 0 {
+            lock(&self.counters).ran(start.elapsed());
+        }
+        Ok(())
+    }
+
     /// Attaches and counts what became of the picture; whether the model looked at it.
     fn conclude(
         &self,
@@ -184,18 +294,24 @@ impl OnnxInfer {
     ) -> bool {
         match outcome {
             Outcome::NotDue => return false,
-            Outcome::Ran {
-                found,
-                geometry,
-                took,
-            } => {
-                let count = stream.attach(buffer, found, geometry);
-                gst::log!(CAT, imp = self, "{count} objects in {took:?}");
+            Outcome::Ran { found, took } => {
+                attach::objects(buffer, found, stream.size());
+                gst::log!(CAT, imp = self, "{} objects in {took:?}", found.len());
                 lock(&self.counters).ran(*took);
                 return true;
             }
             Outcome::NoTime => gst::log!(CAT, imp = self, "No time to analyse this picture"),
             Outcome::TooLate => self.warn_too_late(stream, settings),
+            Outcome::Nonsense(error) => {
+                gst::debug!(CAT, imp = self, "{error}");
+                if stream.first_nonsense() {
+                    gst::element_imp_warning!(
+                        self,
+                        gst::StreamError::Failed,
+                        ("The model's answer makes no sense for some pictures, which pass without: {error}")
+                    );
+                }
+            }
             Outcome::Unreadable => {
                 gst::warning!(
                     CAT,
@@ -256,7 +372,7 @@ impl ObjectImpl for OnnxInfer {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             let stats = glib::ParamSpecBoxed::builder::<gst::Structure>(STATS)
                 .nick("Statistics")
-                .blurb("Pictures in, analysed and dropped from analysis; last and mean time of the model, nanoseconds")
+                .blurb("Pictures in, analysed and dropped from analysis; last and mean time of the model, nanoseconds; the hardware it runs on")
                 .read_only()
                 .build();
             let derived = OnnxInfer::derived_properties().iter().cloned();
@@ -271,7 +387,13 @@ impl ObjectImpl for OnnxInfer {
 
     fn property(&self, id: usize, pspec: &glib::ParamSpec) -> glib::Value {
         match pspec.name() {
-            STATS => lock(&self.counters).to_structure().to_value(),
+            STATS => {
+                let mut structure = lock(&self.counters).to_structure();
+                if let Some((_, model)) = lock(&self.opened).as_ref() {
+                    structure.set(stats::PROVIDER, model.session().provider().as_str());
+                }
+                structure.to_value()
+            }
             _ => self.derived_property(id, pspec),
         }
     }

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use gst::glib;
 
-use crate::schedule::Rules;
 use nvr_onnx::model::OpenOptions;
+use nvr_onnx::provider::Provider;
+
+use crate::filter::Wish;
+use crate::schedule::Rules;
 
 /// When the model looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
@@ -47,6 +50,23 @@ pub enum Live {
     No,
 }
 
+/// Which part of a picture the model looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[enum_type(name = "GstNvrdOnnxInferRegion")]
+#[repr(i32)]
+pub enum Look {
+    /// All of it.
+    #[default]
+    #[enum_value(name = "Full frame: the whole picture", nick = "full-frame")]
+    FullFrame,
+    /// Parts of it.
+    #[enum_value(
+        name = "ROI list: a detector looks closer at what moves, any other model at what was detected",
+        nick = "roi-list"
+    )]
+    RoiList,
+}
+
 /// What the user set.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -58,10 +78,16 @@ pub struct Settings {
     pub ort_library: Option<String>,
     /// Threads of one run.
     pub threads: u32,
-    /// Least confidence.
-    pub threshold: f64,
-    /// Comma list of labels; all, when absent or empty.
-    pub labels: Option<String>,
+    /// Runs at a time; 0 for as many as the machine has room for.
+    pub workers: u32,
+    /// Comma list of execution providers, as it was written.
+    pub provider: String,
+    /// Which of the found objects are kept.
+    pub wish: Wish,
+    /// The zones of the wish, as they were written.
+    pub zones: String,
+    /// Which part of a picture the model looks at.
+    pub look: Look,
     /// The most objects on a picture.
     pub max_detections: u32,
     /// When the model looks.
@@ -83,8 +109,18 @@ impl Default for Settings {
             model_facts: None,
             ort_library: None,
             threads: 1,
-            threshold: 0.4,
-            labels: None,
+            workers: 0,
+            provider: "cpu".to_owned(),
+            wish: Wish {
+                labels: String::new(),
+                threshold: 0.4,
+                thresholds: String::new(),
+                min_area: 0.0,
+                max_area: 1.0,
+                zones: Vec::new(),
+            },
+            zones: String::new(),
+            look: Look::default(),
             max_detections: 100,
             trigger: Trigger::default(),
             interval: 1,
@@ -105,6 +141,9 @@ impl Settings {
             facts: told(&self.model_facts).map(PathBuf::from),
             library: told(&self.ort_library).unwrap_or_default(),
             threads: self.threads as usize,
+            workers: self.workers as usize,
+            // What is no list of providers was refused when it was set.
+            providers: Provider::parse(&self.provider).unwrap_or_default(),
         })
     }
 

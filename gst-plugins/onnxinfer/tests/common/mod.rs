@@ -1,6 +1,7 @@
 //! What the integration tests share: the library, the media, tiny models written byte by byte, and a harness.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+#[path = "../../../onnx/tests/support/onnx.rs"]
 pub mod onnx;
 
 use std::io::Write;

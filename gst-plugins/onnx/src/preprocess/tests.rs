@@ -3,10 +3,18 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::facts::{Layout, Letterbox};
+use crate::half;
+use crate::io::Element;
+
+/// How far a value may be from the reference, in steps of a byte; the goal is 1.
+const NEAR: f64 = 0.05;
 
 fn spec(width: usize, height: usize) -> InputSpec {
     InputSpec {
         name: "in".to_owned(),
+        element: Element::F32,
+        layout: Layout::Nchw,
         width,
         height,
         channels: Channels::Bgr,
@@ -112,9 +120,10 @@ proptest! {
         let mut tensor = InputTensor::default();
         Preprocessor::new(spec.clone()).fill(&picture, &mut tensor).unwrap();
         let expect = reference(&spec, (w, h), |x, y, c| f64::from(data[y * stride + 3 * x + c]));
-        prop_assert_eq!(tensor.data.len(), expect.len());
-        for (i, (a, b)) in tensor.data.iter().zip(&expect).enumerate() {
-            prop_assert!((f64::from(*a) - b).abs() < 2e-3, "value {} is {} instead of {}", i, a, b);
+        prop_assert_eq!(tensor.floats().len(), expect.len());
+        let step = f64::from(scale) / std.iter().copied().map(f64::from).fold(60.0, f64::min);
+        for (i, (a, b)) in tensor.floats().iter().zip(&expect).enumerate() {
+            prop_assert!((f64::from(*a) - b).abs() < NEAR * step + 1e-3, "value {} is {} instead of {}", i, a, b);
         }
     }
 
@@ -146,7 +155,7 @@ proptest! {
             let mut tensor = InputTensor::default();
             let picture = Picture { width: w, height: h, pixels, colour };
             preprocessor.fill(&picture, &mut tensor).unwrap();
-            tensor.data
+            tensor.floats().to_vec()
         };
         let i420 = fill(Pixels::I420 { y: plane(&y, w), u: plane(&u, cw), v: plane(&v, cw) });
         let nv12 = fill(Pixels::Nv12 { y: plane(&y, w), uv: plane(&uv, 2 * cw) });
@@ -176,7 +185,7 @@ proptest! {
                 for (c, expect) in [r, green, b].into_iter().enumerate() {
                     let got = i420[(c * 16 + g.y + row) * 24 + g.x + column];
                     let expect = expect.clamp(0.0, 255.0);
-                    prop_assert!((f64::from(got) - expect).abs() < 5e-3, "{got} instead of {expect}");
+                    prop_assert!((f64::from(got) - expect).abs() < NEAR, "{got} instead of {expect}");
                 }
             }
         }
@@ -257,6 +266,108 @@ fn a_tensor_forgets_the_last_pictures_shape() {
         };
         preprocessor.fill(&picture, &mut tensor).unwrap();
     }
-    assert!(tensor.data[..32].iter().all(|v| *v == 255.0));
-    assert!(tensor.data[32..64].iter().all(|v| *v == 114.0));
+    assert!(tensor.floats()[..32].iter().all(|v| *v == 255.0));
+    assert!(tensor.floats()[32..64].iter().all(|v| *v == 114.0));
+}
+
+/// A picture whose values tell where they are from.
+fn ramp(w: usize, h: usize) -> Vec<u8> {
+    let pixels = (0..h).flat_map(|y| (0..w).map(move |x| [x as u8, y as u8, 7]));
+    pixels.flatten().collect()
+}
+
+#[test]
+fn a_region_is_cut_out_and_found_again() {
+    let data = ramp(200, 100);
+    let picture = Picture {
+        width: 200,
+        height: 100,
+        pixels: Pixels::Rgb(Plane {
+            data: &data,
+            stride: 600,
+        }),
+        colour: Colour::BT601,
+    };
+    let spec = InputSpec {
+        channels: Channels::Rgb,
+        ..spec(20, 20)
+    };
+    let region = Region {
+        x: 150,
+        y: 40,
+        width: 100,
+        height: 40,
+    };
+    let mut tensor = InputTensor::default();
+    let g = Preprocessor::new(spec.clone())
+        .fill_region(&picture, region, &mut tensor)
+        .unwrap();
+    // Cut at the right edge: 50 by 40 pixels become 20 by 16.
+    assert_eq!((g.region.width, g.width, g.height), (50, 20, 16));
+    let at = |c: usize, x: usize, y: usize| tensor.floats()[(c * 20 + y) * 20 + x];
+    // Pixel 0 is the middle of 2.5 pixels, which is sample 0.75.
+    assert!((at(0, 0, 0) - 150.75).abs() < 0.05, "{}", at(0, 0, 0));
+    assert!((at(1, 19, 15) - 78.25).abs() < 0.05);
+    assert_eq!(at(2, 3, 16), 114.0);
+    let (x, y) = g.to_shares(20.0, 8.0);
+    assert!((x - 1.0).abs() < 1e-9 && (y - 0.6).abs() < 1e-9);
+    let nothing = Region { x: 200, ..region };
+    assert!(
+        Preprocessor::new(spec)
+            .fill_region(&picture, nothing, &mut tensor)
+            .is_err()
+    );
+}
+
+#[test]
+fn every_type_and_layout_holds_the_same_picture() {
+    let data = ramp(40, 30);
+    let picture = Picture {
+        width: 40,
+        height: 30,
+        pixels: Pixels::Rgb(Plane {
+            data: &data,
+            stride: 120,
+        }),
+        colour: Colour::BT601,
+    };
+    let fill = |spec: InputSpec| {
+        let mut tensor = InputTensor::default();
+        Preprocessor::new(spec).fill(&picture, &mut tensor).unwrap();
+        tensor.values
+    };
+    let plain = spec(16, 16);
+    let Values::F32(expect) = fill(plain.clone()) else {
+        panic!("floats were asked for")
+    };
+    for layout in [Layout::Nchw, Layout::Nhwc] {
+        for element in [Element::F32, Element::F16, Element::U8] {
+            let other = InputSpec {
+                layout,
+                element,
+                ..plain.clone()
+            };
+            let got: Vec<f32> = match fill(other.clone()) {
+                Values::F32(v) => v,
+                Values::F16(v) => v.into_iter().map(half::to_f32).collect(),
+                Values::U8(v) => v.into_iter().map(f32::from).collect(),
+            };
+            for c in 0..3 {
+                for at in 0..256 {
+                    let (a, b) = (got[other.place(c, at)], expect[plain.place(c, at)]);
+                    assert!((a - b).abs() <= 0.5, "{layout:?} {element:?}: {a} {b}");
+                }
+            }
+        }
+    }
+    let grey = fill(InputSpec {
+        channels: Channels::Gray,
+        ..plain
+    });
+    assert_eq!(grey.len(), 256);
+    let Values::F32(grey) = grey else {
+        panic!("floats were asked for")
+    };
+    let luma = 0.114 * expect[0] + 0.587 * expect[256] + 0.299 * expect[512];
+    assert!((grey[0] - luma).abs() < 0.1);
 }
