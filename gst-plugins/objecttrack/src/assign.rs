@@ -1,10 +1,12 @@
 //! Which track goes with which detection: the pairing with the greatest sum of similarities.
 //!
 //! Boxes that overlap nothing in common are independent, so each connected group is solved by itself: exactly
-//! (Hungarian method) up to [`EXACT_LIMIT`] members a side, by taking the best pair first above that.
+//! (Hungarian method) up to [`EXACT_LIMIT`] members on its smaller side, by taking the best pair first above that.
 
-/// The largest group that is solved exactly; 64 cubed steps take well under a millisecond.
+/// The smaller side of the largest group that is solved exactly, and the larger one: 64 times 64 times 1024 steps
+/// take some milliseconds.
 pub const EXACT_LIMIT: usize = 64;
+const EXACT_OTHER: usize = 1024;
 
 /// A pair that may go together.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +85,8 @@ fn solve(group: &[Edge]) -> Vec<(usize, usize)> {
         list.sort_unstable();
         list.dedup();
     }
-    if rows.len().max(columns.len()) > EXACT_LIMIT {
+    let (fewer, more) = (rows.len().min(columns.len()), rows.len().max(columns.len()));
+    if fewer > EXACT_LIMIT || more > EXACT_OTHER {
         return best_first(group);
     }
     // The method wants at least as many columns as rows.

@@ -1,6 +1,9 @@
 //! Detections of one picture after the other into tracks, in the manner of ByteTrack: sure detections are
 //! paired first, unsure ones only continue what is already tracked.
 //!
+//! What stands where it was first seen is scenery after a while, a parked car or a post that looks like a person: it
+//! is known and followed, and nothing is said of it until it moves.
+//!
 //! Time is media time and comes in with each picture. Only pictures on which a model looked are evidence, so
 //! that a track does not age while nobody looks.
 
@@ -25,6 +28,12 @@ const REACH: f64 = 0.5;
 /// An object has moved when it overlaps the place where it stood less than this; less still if it stood long.
 const MOVED_IOU: f64 = 0.7;
 const LEFT_IOU: f64 = 0.5;
+/// By how much a box may grow or shrink in area without having moved.
+const GROWN: f64 = 2.5;
+
+/// For how long scenery that is looked for and not found is remembered: a detector that flickers must not make
+/// news of it again and again.
+const SCENERY_NS: u64 = 600_000_000_000;
 
 /// The last place inside the picture.
 const INSIDE: f64 = 1.0 - 1e-6;
@@ -46,6 +55,20 @@ pub struct Config {
     pub stationary_time: u64,
     /// Where the foot of an object is asked for.
     pub zones: Vec<Zone>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            high_threshold: 0.5,
+            low_threshold: 0.1,
+            match_iou: 0.2,
+            max_age: 2_000_000_000,
+            min_hits: 2,
+            stationary_time: 10_000_000_000,
+            zones: Vec::new(),
+        }
+    }
 }
 
 /// A detection as the tracker needs it.
@@ -71,6 +94,8 @@ struct Live {
     stood_at: BBox,
     stood_since: u64,
     stationary: bool,
+    /// Where it was first seen, until it is seen elsewhere.
+    born_at: Option<BBox>,
 }
 
 /// The tracks of one stream.
@@ -139,7 +164,10 @@ impl Tracker {
             .min(STEP_LIMIT_NS);
         self.last_look = Some(now);
         for track in &mut self.tracks {
-            track.filter.predict(step as f64 / 1e9, track.missed > 0);
+            // What stands and is hidden is still there.
+            if !(track.stationary && track.missed > 0) {
+                track.filter.predict(step as f64 / 1e9, track.missed > 0);
+            }
         }
 
         let claims = self.pair(config, sightings);
@@ -166,9 +194,9 @@ impl Tracker {
             .collect();
         // What was once missed before it was confirmed was most likely nothing.
         self.tracks
-            .retain(|t| t.missed == 0 || (t.confirmed && t.missed <= config.max_age));
-        for (verdict, sighting) in verdicts.iter_mut().zip(sightings) {
-            if *verdict == Tracking::Unclaimed && sighting.score >= config.high_threshold {
+            .retain(|t| t.missed == 0 || (t.confirmed && t.missed <= t.patience(config)));
+        for ((verdict, sighting), owner) in verdicts.iter_mut().zip(sightings).zip(&owner) {
+            if owner.is_none() && sighting.score >= config.high_threshold {
                 *verdict = self.begin(config, aspect, now, sighting);
             }
         }
@@ -196,7 +224,11 @@ impl Tracker {
             let pairs = assign(rows.len(), columns.len(), at_least, |r, c| {
                 let (track, sighting) = (&self.tracks[rows[r]], &sightings[columns[c]]);
                 let overlap = grown(expected[rows[r]], reach).iou(grown(sighting.bbox, reach));
-                if overlap > 0.0 && track.label == sighting.label {
+                // Whoever passes by what stands there hidden is somebody else.
+                let passes_by = track.stationary
+                    && track.missed > 0
+                    && expected[rows[r]].iou(sighting.bbox) < LEFT_IOU;
+                if overlap > 0.0 && !passes_by && track.label == sighting.label {
                     overlap
                 } else {
                     0.0
@@ -238,6 +270,7 @@ impl Tracker {
             stood_at: sighting.bbox,
             stood_since: now,
             stationary: false,
+            born_at: Some(sighting.bbox),
         };
         track.stationary = track.confirmed && config.stationary_time == 0;
         self.confirmed += u64::from(track.confirmed);
@@ -253,18 +286,41 @@ impl Live {
         self.filter.correct(bbox);
         self.missed = 0;
         self.hits = self.hits.saturating_add(1);
-        let overlap = self.filter.bbox().iou(self.stood_at);
-        if overlap < if self.stationary { LEFT_IOU } else { MOVED_IOU } {
+        let at_least = if self.stationary { LEFT_IOU } else { MOVED_IOU };
+        if !is_there(self.filter.bbox(), self.stood_at, at_least) {
             self.stood_at = self.filter.bbox();
             self.stood_since = now;
         }
         self.stationary = now.saturating_sub(self.stood_since) >= config.stationary_time;
+        if self
+            .born_at
+            .is_some_and(|b| !is_there(self.filter.bbox(), b, LEFT_IOU))
+        {
+            self.born_at = None;
+        }
         let first = !self.confirmed && self.hits >= config.min_hits;
         self.confirmed |= first;
         first
     }
 
+    /// Whether it has stood for long, and ever since it was first seen.
+    fn is_scenery(&self) -> bool {
+        self.stationary && self.born_at.is_some()
+    }
+
+    /// For how long it is remembered while it is looked for and not found, nanoseconds.
+    fn patience(&self, config: &Config) -> u64 {
+        if self.is_scenery() {
+            config.max_age.max(SCENERY_NS)
+        } else {
+            config.max_age
+        }
+    }
+
     fn verdict(&self, config: &Config, bbox: BBox) -> Tracking {
+        if self.is_scenery() {
+            return Tracking::Unclaimed;
+        }
         if !self.confirmed {
             return Tracking::Tentative(self.id);
         }
@@ -284,6 +340,13 @@ impl Live {
             zones,
         })
     }
+}
+
+/// Whether something is where it was: so much of the smaller box lies in the other, and neither is much larger. A
+/// detector that sees now a whole body and now a half has not seen it move; somebody who comes closer has moved.
+fn is_there(now: BBox, then: BBox, at_least: f64) -> bool {
+    let (smaller, larger) = (now.area().min(then.area()), now.area().max(then.area()));
+    now.intersection(then) >= at_least * smaller && larger <= GROWN * smaller
 }
 
 fn grown(bbox: BBox, by: f64) -> BBox {

@@ -171,10 +171,23 @@ fn a_track_ages_only_while_it_is_looked_for() {
         vec![(0, Some(&one), "?1"), (100, Some(&one), "1")];
     // Twenty seconds in which the model does not run.
     rows.extend((2..200).map(|i| (i * 100, None, "")));
-    rows.push((20_000, Some(&one), "1s"));
+    // It is the same one, and has stood there for all that time.
+    rows.push((20_000, Some(&one), "-"));
     // Two seconds in which it runs and finds nothing.
     rows.extend((201..223).map(|i| (i * 100, Some(&[] as &[Sighting]), "")));
-    rows.push((22_300, Some(&one), "?2"));
+    rows.push((22_300, Some(&one), "-"));
+    check(&config(), &rows);
+    // Who did move is forgotten.
+    let steps: Vec<[Sighting; 1]> = (0..10)
+        .map(|i| [person(0.1 + 0.02 * f64::from(i))])
+        .collect();
+    let mut rows: Vec<(u64, Option<&[Sighting]>, &str)> = steps
+        .iter()
+        .zip(0..)
+        .map(|(s, i)| (i * 100, Some(&s[..]), if i == 0 { "?1" } else { "1" }))
+        .collect();
+    rows.extend((10..33).map(|i| (i * 100, Some(&[] as &[Sighting]), "")));
+    rows.push((3300, Some(&one), "?2"));
     check(&config(), &rows);
 }
 
@@ -201,19 +214,50 @@ fn time_may_stand_still_run_back_or_jump() {
 
 #[test]
 fn who_stands_is_stationary_until_it_walks() {
-    let mut tracker = Tracker::default();
-    let mut said = String::new();
-    for step in 0..100u64 {
-        let x = match step {
-            0..50 => 0.3 + 0.002 * (step % 3) as f64,
-            _ => 0.3 + 0.01 * (step - 50) as f64,
-        };
-        let word = words(&tracker.look(&config(), 1.0, step * 100 * MS, &[person(x)]));
-        if !said.ends_with(&format!(" {word}")) {
-            said += &format!(" {word}");
+    // Walks in, stands, walks on; and one that has stood there ever since it was first seen.
+    let walks = |step: u64| match step {
+        0..20 => 0.1 + 0.01 * step as f64,
+        20..70 => 0.3 + 0.002 * (step % 3) as f64,
+        _ => 0.3 + 0.01 * (step - 70) as f64,
+    };
+    let stood = |step: u64| {
+        0.3 + if step < 50 {
+            0.0
+        } else {
+            0.01 * (step - 50) as f64
         }
+    };
+    let told = |x: &dyn Fn(u64) -> f64| {
+        let mut tracker = Tracker::default();
+        let mut said = String::new();
+        for step in 0..120 {
+            let word = words(&tracker.look(&config(), 1.0, step * 100 * MS, &[person(x(step))]));
+            if !said.ends_with(&format!(" {word}")) {
+                said += &format!(" {word}");
+            }
+        }
+        said
+    };
+    assert_eq!(told(&walks), " ?1 1 1s 1");
+    assert_eq!(told(&stood), " ?1 1 - 1");
+}
+
+#[test]
+fn scenery_that_flickers_is_no_news() {
+    let mut tracker = Tracker::default();
+    let mut told = 0;
+    for step in 0..3000_u64 {
+        // Seen for six seconds, hidden for four, over and over; sometimes only its upper half.
+        let mut post = person(0.5);
+        if step % 7 == 0 {
+            post.bbox.h /= 2.0;
+        }
+        let seen: Vec<Sighting> = (step % 100 < 60).then_some(post).into_iter().collect();
+        let said = tracker.look(&config(), 1.0, step * 100 * MS, &seen);
+        told += u64::from(matches!(said.first(), Some(Tracking::Tracked(_))));
     }
-    assert_eq!(said, " ?1 1 1s 1");
+    assert!(told <= 31, "{told}");
+    assert_eq!(tracker.confirmed(), 1);
 }
 
 #[test]

@@ -94,6 +94,10 @@ fn check(library: &str, family: Family, model: &Fixed, toml: &str) {
     assert!(look(&model, 0.9).is_empty(), "{family:?}");
 }
 
+#[allow(
+    clippy::too_many_lines,
+    reason = "a table, one entry a family; its parts have no names"
+)]
 fn detectors() -> Vec<(Family, Fixed, &'static str)> {
     let fixed = |name, shape: &[usize], data| Fixed::new(64, vec![(name, shape.to_vec(), data)]);
     let box_of = [32.0, 32.0, 32.0, 16.0];

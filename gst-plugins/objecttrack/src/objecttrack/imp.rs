@@ -25,28 +25,11 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 
 const STATS: &str = "stats";
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Settings {
     /// As the user wrote them; the parsed ones are in `config`.
     zones: String,
     config: Config,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            zones: String::new(),
-            config: Config {
-                high_threshold: 0.5,
-                low_threshold: 0.1,
-                match_iou: 0.2,
-                max_age: 2_000_000_000,
-                min_hits: 2,
-                stationary_time: 10_000_000_000,
-                zones: Vec::new(),
-            },
-        }
-    }
 }
 
 #[derive(Debug, Default)]

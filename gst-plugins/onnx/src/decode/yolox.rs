@@ -1,6 +1,6 @@
 //! YOLOX: one output `[1, N, 5 + C]`, offsets to grid cells of three strides, scores already between 0 and 1.
 
-use super::{Candidate, Collector, Decode, ShapeError, Tensor, Wanted, argmax, centred, grid};
+use super::{Candidate, Collector, Decode, ShapeError, Tensor, Wanted, centred, grid};
 use crate::family::{STRIDES, cells};
 
 /// The decoder for an input of `width` by `height` pixels.
@@ -37,16 +37,16 @@ impl Decode for Yolox {
             if *objectness < wanted.threshold {
                 continue;
             }
-            let Some((class, best)) = argmax(scores.iter().copied()) else {
-                continue;
-            };
-            let score = objectness * best;
-            if score >= wanted.threshold && wanted.has_class(class) {
-                found.push(centred(
-                    class,
-                    score,
-                    [(ox + gx) * s, (oy + gy) * s, ow.exp() * s, oh.exp() * s],
-                ));
+            // Classes do not exclude each other: a cell may hold a person and what the person carries.
+            for (class, share) in scores.iter().enumerate() {
+                let score = objectness * share;
+                if score >= wanted.threshold && wanted.has_class(class) {
+                    found.push(centred(
+                        class,
+                        score,
+                        [(ox + gx) * s, (oy + gy) * s, ow.exp() * s, oh.exp() * s],
+                    ));
+                }
             }
         }
         Ok(found.finish())
