@@ -15,6 +15,10 @@ pub struct MotionFrame {
     pub learning: bool,
 }
 
+/// Which share (0..1) of each zone's cells moves, by the zone's name; part of what `motiondetect` says of every picture.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ZoneLevels(pub Vec<(String, f64)>);
+
 /// A part of the picture that moves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MotionRegion {
@@ -35,6 +39,7 @@ const LEARNING: &str = "learning";
 const SCORE: &str = "score";
 const ZONES: &str = "zones";
 const BOX: &str = "box";
+const ZONE_LEVELS: &str = "zone-levels";
 
 fn ensure_registered() {
     // Two plugins of one process each carry this crate: the registry, not a static, knows.
@@ -65,6 +70,35 @@ impl MotionFrame {
             level: s.get(LEVEL).ok()?,
             learning: s.get(LEARNING).ok()?,
         })
+    }
+}
+
+impl ZoneLevels {
+    /// Adds the levels to the [`MotionFrame`] on a picture; without one, or without zones, nothing is added.
+    pub fn attach(&self, buffer: &mut gst::BufferRef) {
+        ensure_registered();
+        if self.0.is_empty() {
+            return;
+        }
+        if let Ok(mut meta) = gst::meta::CustomMeta::from_mut_buffer(buffer, FRAME) {
+            let (names, levels): (Vec<String>, Vec<f64>) = self.0.iter().cloned().unzip();
+            let s = meta.mut_structure();
+            s.set(ZONES, fields::string_array(&names));
+            s.set(ZONE_LEVELS, gst::Array::new(levels));
+        }
+    }
+
+    /// The levels on a picture, none where no `motiondetect` looked at it or it had no zones.
+    pub fn of_buffer(buffer: &gst::BufferRef) -> Self {
+        ensure_registered();
+        let Ok(meta) = gst::meta::CustomMeta::from_buffer(buffer, FRAME) else {
+            return Self::default();
+        };
+        let s = meta.structure();
+        let levels = s.get::<gst::Array>(ZONE_LEVELS).ok();
+        let levels = levels.iter().flat_map(|array| array.iter());
+        let levels = levels.filter_map(|value| value.get::<f64>().ok());
+        Self(fields::strings(s, ZONES).into_iter().zip(levels).collect())
     }
 }
 

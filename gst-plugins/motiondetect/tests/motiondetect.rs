@@ -9,7 +9,7 @@ use gst_check::Harness;
 use gst_video::VideoFormat;
 use nvr_contract::Message;
 use nvr_contract::gate::SceneChange;
-use nvr_contract::motion::{MotionChange, MotionFrame, MotionRegion, MotionState};
+use nvr_contract::motion::{MotionChange, MotionFrame, MotionRegion, MotionState, ZoneLevels};
 use nvr_contract::stats;
 use nvr_contract::wallclock::WallClock;
 
@@ -228,6 +228,62 @@ fn zones_only_and_masks_leave_regions_out() {
     check("", true, "", true);
     check("", false, ground, false);
     check("", false, "0,0 1,0 1,0.3 0,0.3", true);
+}
+
+#[test]
+fn each_zone_has_a_level() {
+    let element = element();
+    element.set_property("zones", "left=0,0 0.5,0 0.5,1 0,1; sky=0,0 1,0 1,0.2 0,0.2");
+    let pictures = Bench::new(&element).cross();
+    let (mut seen, mut gone) = (false, false);
+    for buffer in &pictures {
+        let ZoneLevels(levels) = ZoneLevels::of_buffer(buffer);
+        let names: Vec<&str> = levels.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["left", "sky"]);
+        assert_eq!(levels[1].1, 0.0, "nothing moves in the sky");
+        // The box covers 24x24 of the zone's 80x96 pixels, its rim touches some cells more.
+        seen |= (0.05..0.2).contains(&levels[0].1);
+        // In the right half it moves, but in no zone.
+        gone |= moving(buffer) && levels[0].1 == 0.0;
+        assert!(levels[0].1 < 0.2, "{levels:?}");
+    }
+    assert!(seen && gone);
+}
+
+#[test]
+fn what_is_too_large_is_left_out() {
+    for (max_area, expect) in [(1.0, true), (0.2, true), (0.01, false)] {
+        let element = element();
+        element.set_property("max-area", max_area);
+        let seen = Bench::new(&element).cross().iter().any(moving);
+        assert_eq!(seen, expect, "{max_area}");
+    }
+}
+
+#[test]
+fn the_overlay_is_drawn_and_can_be_switched_while_it_plays() {
+    let element = element();
+    element.set_property("zones", "left=0,0 0.5,0 0.5,1 0,1");
+    let mut bench = Bench::new(&element);
+    bench.cross();
+    for (format, n) in [
+        (VideoFormat::Gray8, 50),
+        (VideoFormat::Nv12, 51),
+        (VideoFormat::I420, 52),
+    ] {
+        bench.harness.set_src_caps(caps(format, SMALL.0, SMALL.1));
+        let plain = picture(format, SMALL, n, Some(60));
+        for on in [true, false] {
+            element.set_property("debug-overlay", on);
+            // Another owner keeps the picture as it was.
+            let buffer = plain.clone();
+            let out = bench.push_buffer(buffer);
+            let (out, plain) = (out.map_readable().unwrap(), plain.map_readable().unwrap());
+            let luma = (SMALL.0 * SMALL.1) as usize;
+            assert_eq!(out[..luma] != plain[..luma], on, "{format:?}");
+            assert_eq!(out[luma..], plain[luma..], "chroma stays");
+        }
+    }
 }
 
 #[test]
@@ -528,12 +584,15 @@ fn surface() {
         enabled: gboolean = true, playing: Look for motion; when off, pictures pass untouched and the background is forgotten
         sensitivity: gdouble = 0.5, playing: From 0 (strong contrasts only) to 1 (faint ones too)
         min-area: gdouble = 0, playing: Smallest moving region, as the share of the picture that its moving cells cover (0 = four cells)
+        max-area: gdouble = 1, playing: Largest moving region, as the share of the picture that its moving cells cover
         masks: gchararray = "", playing: Parts that are not looked at: polygons in shares of the picture, '0,0 0.3,0 0.3,0.1; ...'
         zones: gchararray = "", playing: Named parts: polygons in shares of the picture, 'door=0.1,0.2 0.5,0.2 0.5,0.9; ...'
         zones-only: gboolean = false, playing: Leave out motion that touches no zone; without zones nothing is left out
         confirm: guint64 = 130000000, playing: Activity after which a region counts as moving, at least two pictures (ns)
         hold-time: guint64 = 500000000, playing: Time for which a region that stands still, and motion as a whole, go on to count (ns)
         learn-time: guint64 = 4000000000, playing: Time at the start for which the background is learned and nothing reported, longer below 11 pictures a second (ns)
+        absorb-time: guint64 = 12000000000, playing: Time for which something that came to stay must stand still before it belongs to the background (ns)
+        debug-overlay: gboolean = false, playing: Draw cells, background, masks, zones and regions into the luma plane; a picture that others hold too is copied for it
         stats: GstStructure = -, read only: Pictures that came in and were looked at, and the time that one takes (ns)
         sink: video/x-raw, format=(string){ GRAY8, I420, NV12 }, width=(int)[ 16, 2147483647 ], height=(int)[ 16, 2147483647 ], framerate=(fraction)[ 0/1, 2147483647/1 ]
         src: video/x-raw, format=(string){ GRAY8, I420, NV12 }, width=(int)[ 16, 2147483647 ], height=(int)[ 16, 2147483647 ], framerate=(fraction)[ 0/1, 2147483647/1 ]

@@ -126,11 +126,11 @@ fn render(scene: Scene, wall: &[f64], t: f64, noise: &[f64], picture: &mut [u8])
         if let Some(((left, top, w, h), (_, contrast))) = thing {
             let inside = (left..left + w).contains(&(x - shift_x))
                 && (top..top + h).contains(&(y - shift_y));
-            value += if inside {
-                contrast * (1.0 + 0.3 * ((x - left) / 4.0).sin())
-            } else {
-                0.0
-            };
+            if inside {
+                // Opaque but for a quarter: what adds to the wall and leaves its texture is light, and no thing.
+                let own = contrast * (1.0 + 0.3 * ((x - left) / 4.0).sin());
+                value = 0.25 * value + 0.75 * 110.0 + own;
+            }
         }
         value = 16.0 + (value - 16.0) * light + noise[k];
         let (column, row) = (k % WIDTH, k / WIDTH);

@@ -1,9 +1,7 @@
 //! How the background takes in what came to stay, keeps what it hid, and gets used to what blinks.
 
-use super::background::{Background, Look, Scene, Sight};
+use super::background::{Background, Look, Pace, Scene, Sight};
 
-/// Seconds of quiet after which a thing that was put down belongs to the background.
-const ABSORB_AFTER: f32 = 12.0;
 /// Seconds of being foreground after which a cell's envelope widens: it blinks, it does not pass.
 const BLINK_AFTER: f32 = 1.0;
 
@@ -71,10 +69,11 @@ impl Background {
         &mut self,
         k: usize,
         scene: &Scene<'_>,
-        dt: f32,
+        pace: Pace,
         threshold: f32,
         widen: f32,
     ) {
+        let dt = pace.dt;
         // A cell enters the list once: `calm` has just dropped those whose counters are both zero.
         let idle = self.quiet[k] == 0.0 && self.busy[k] == 0.0;
         let r = scene.sight.residual[k];
@@ -89,7 +88,7 @@ impl Background {
         if scene.frozen[k] == 0 {
             self.busy[k] += dt;
         }
-        if self.quiet[k] > ABSORB_AFTER {
+        if self.quiet[k] > pace.absorb {
             self.absorb(k, r);
         } else if scene.frozen[k] == 0 && self.busy[k] > BLINK_AFTER {
             if r > self.high[k] {

@@ -52,6 +52,8 @@ pub struct Pace {
     pub learned: Option<u32>,
     /// Whether the background follows the light of the whole picture.
     pub leak: bool,
+    /// Seconds of quiet after which what came to stay belongs to the background.
+    pub absorb: f32,
 }
 
 /// Share of a change that is followed in `dt` seconds with time constant `tau`.
@@ -185,6 +187,11 @@ impl Background {
         })
     }
 
+    /// The whole background, padded.
+    pub fn all(&self) -> &[f32] {
+        &self.base
+    }
+
     /// What a cell looks like in the light in which it was learned, grey levels.
     #[inline]
     pub fn base(&self, index: usize) -> f32 {
@@ -279,7 +286,7 @@ impl Background {
         if pace.learned.is_none() {
             self.calm(&scene, pace.dt);
             for &index in scene.list {
-                self.foreground(index as usize, &scene, pace.dt, threshold, widen);
+                self.foreground(index as usize, &scene, pace, threshold, widen);
             }
         }
         if look.shaking {

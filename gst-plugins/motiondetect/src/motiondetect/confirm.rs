@@ -7,6 +7,8 @@ pub const MIN_ACTIVE: usize = 2;
 
 /// Seconds without pictures from which on a picture stands for itself: key frames, not a video.
 const SPARSE: f32 = 0.5;
+/// With pictures farther apart than this, in seconds, there are too few of them to wait for a third one in a gust.
+const FEW: f32 = 0.15;
 /// Share of the time without activity that is taken off the score.
 const FORGET: f32 = 0.34;
 /// With pictures farther apart than this, in seconds, things may leave the ground that they covered between two.
@@ -62,6 +64,8 @@ struct Track {
     fast: f32,
     slow: f32,
     confirmed: bool,
+    /// Seconds for which it is still remembered that it moved before it stood still.
+    standing: f32,
     shape: Shape,
 }
 
@@ -72,6 +76,8 @@ pub struct Verdict {
     pub confirmed: bool,
     /// Whether slow motion is confirmed, in which case its slowly changing cells count as active.
     pub slow: bool,
+    /// Whether it was confirmed before and stands still now: it hides the background, which must not forget.
+    pub standing: bool,
 }
 
 /// The memory of the groups of the last picture.
@@ -122,10 +128,13 @@ impl Confirm {
                 track.fast = track.fast.max(before.fast);
                 track.slow = track.slow.max(before.slow);
                 track.confirmed |= before.confirmed;
+                track.standing = track.standing.max(before.standing - beat.dt);
                 last = owner;
             }
         }
-        if last == 0 && beat.dt > LEAPS_FROM && beat.dt < SPARSE && !beat.shaking {
+        let few = beat.dt > FEW;
+        let leaps = beat.dt > LEAPS_FROM && beat.dt < SPARSE && (few || !beat.shaking);
+        if last == 0 && leaps {
             let reach = self.side * LEAP_SPEED * beat.dt;
             let before = self
                 .tracks
@@ -133,7 +142,7 @@ impl Confirm {
                 .filter(|track| shape.may_follow(track.shape, reach));
             track.fast = before.map(|track| track.fast).fold(0.0, f32::max);
         }
-        let (fast_share, slow_share) = if beat.shaking {
+        let (fast_share, slow_share) = if beat.shaking && !few {
             (0.67, 0.5)
         } else {
             (1.0, 1.0)
@@ -168,6 +177,7 @@ impl Confirm {
         Verdict {
             confirmed: track.confirmed,
             slow,
+            standing: track.standing > 0.0,
         }
     }
 
@@ -175,14 +185,19 @@ impl Confirm {
     pub fn knows(&self, cells: &[u32]) -> bool {
         cells.iter().any(|&cell| {
             let owner = self.owner[cell as usize];
-            owner != 0 && self.tracks[owner as usize - 1].confirmed
+            owner != 0 && {
+                let track = self.tracks[owner as usize - 1];
+                track.confirmed || track.standing > 0.0
+            }
         })
     }
 
-    /// Takes the confirmation from the group that was judged last: it has stood still for too long.
-    pub fn expire(&mut self) {
+    /// Takes the confirmation from the group that was judged last: it has stood still for too long. For so many seconds
+    /// it is remembered that it moved.
+    pub fn expire(&mut self, remembered: f32) {
         if let Some(track) = self.next_tracks.last_mut() {
             track.confirmed = false;
+            track.standing = remembered;
         }
     }
 
@@ -236,7 +251,8 @@ mod tests {
         assert_eq!(pictures_until_confirmed(30.0, false), 4);
         assert_eq!(pictures_until_confirmed(15.0, false), 2);
         assert_eq!(pictures_until_confirmed(5.0, false), 2);
-        assert_eq!(pictures_until_confirmed(5.0, true), 3);
+        assert_eq!(pictures_until_confirmed(10.0, true), 3);
+        assert_eq!(pictures_until_confirmed(5.0, true), 2);
         assert_eq!(pictures_until_confirmed(0.5, false), 1);
     }
 
@@ -285,11 +301,11 @@ mod tests {
                 .judge(&[52, 53], Shape::default(), rest, beat)
                 .confirmed
         );
-        confirm.expire();
+        confirm.expire(0.0);
         confirm.turn();
         for _ in 0..20 {
             confirm.judge(&[52], Shape::default(), rest, beat);
-            confirm.expire();
+            confirm.expire(0.0);
             confirm.turn();
         }
         assert!(!confirm.judge(&[52], Shape::default(), act, beat).confirmed);

@@ -3,7 +3,7 @@
 use nvr_contract::BBox;
 use nvr_contract::polygon::{Polygon, Zone};
 
-use super::grid::Luma;
+use super::grid::{Grid, Luma};
 use super::model::Model;
 use super::pace::Pace;
 use super::simd::Level;
@@ -16,10 +16,14 @@ pub struct Config {
     pub sensitivity: f64,
     /// The smallest moving region, as a share of the picture's area covered by its moving cells.
     pub min_area: f64,
+    /// The largest moving region, likewise.
+    pub max_area: f64,
     /// Nanoseconds of activity after which a region counts as moving.
     pub confirm_ns: u64,
     /// Nanoseconds for which a region that stands still goes on to count.
     pub hold_ns: u64,
+    /// Nanoseconds of quiet after which a thing that came to stay belongs to the background.
+    pub absorb_ns: u64,
     /// Nanoseconds of pictures from which the first background is learned.
     pub learn_ns: u64,
     /// Parts of the picture that are not looked at.
@@ -35,8 +39,10 @@ impl Default for Config {
         Self {
             sensitivity: 0.5,
             min_area: 0.0,
+            max_area: 1.0,
             confirm_ns: 130_000_000,
             hold_ns: 500_000_000,
+            absorb_ns: 12_000_000_000,
             learn_ns: 4_000_000_000,
             masks: Vec::new(),
             zones: Vec::new(),
@@ -91,6 +97,25 @@ pub struct Outcome {
     pub regions: Vec<Region>,
     /// Share (0..1) of the picture's cells that move.
     pub level: f64,
+    /// The same of each zone's cells, in the order of the zones.
+    pub zone_levels: Vec<f64>,
+}
+
+/// What the detector saw in the last picture, for a person to look at; one value per cell, padded.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The grid of cells.
+    pub grid: Grid,
+    /// 1 for foreground.
+    pub weak: &'a [u8],
+    /// 1 near what moves: the background is kept there.
+    pub frozen: &'a [u8],
+    /// The background, grey levels.
+    pub base: &'a [f32],
+    /// Parts that are not looked at.
+    pub masks: &'a [Polygon],
+    /// Named parts.
+    pub zones: &'a [Zone],
 }
 
 /// Detects motion in pictures of one camera.
@@ -125,6 +150,12 @@ impl Detector {
         if let Some(model) = self.model.as_mut().filter(|_| redraw) {
             model.redraw(&self.config);
         }
+    }
+
+    /// What was seen in the last picture; `None` before the first.
+    pub fn view(&self) -> Option<View<'_>> {
+        let model = self.model.as_ref()?;
+        Some(model.view(&self.config))
     }
 
     /// Forgets the background: the next picture begins to learn a new one.
@@ -186,6 +217,36 @@ mod tests {
                 wall(x, y) + if thing { 90 } else { 0 } + (*random >> 61) as u8
             })
             .collect()
+    }
+
+    #[test]
+    fn what_stands_still_is_forgotten_after_its_time() {
+        let check = |absorb_s: u64, expect: bool| {
+            let mut detector = Detector::new(Config {
+                learn_ns: 1_000_000_000,
+                absorb_ns: absorb_s * 1_000_000_000,
+                ..Config::default()
+            });
+            let (width, height) = (96, 64);
+            for n in 0..120usize {
+                // It comes in from the left and stops.
+                let left = (4 * n).saturating_sub(160).min(40);
+                let grey = |k: usize| {
+                    let (x, y) = (k % width, k / width);
+                    let thing = left > 0 && (left..left + 20).contains(&x) && (20..50).contains(&y);
+                    if thing { 180 } else { 100 }
+                };
+                let data: Vec<u8> = (0..width * height).map(grey).collect();
+                let luma =
+                    Luma::new(&data, width, width, height).expect("the picture has its size");
+                detector.process(luma, Some(n as u64 * 100_000_000));
+            }
+            let view = detector.view().expect("pictures were seen");
+            let there = view.base[35 / view.grid.cell * view.grid.cols + 50 / view.grid.cell];
+            assert_eq!(there > 140.0, expect, "{absorb_s} s: {there}");
+        };
+        check(2, true);
+        check(60, false);
     }
 
     proptest! {

@@ -27,6 +27,8 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
 
 /// The longest time that a property takes, nanoseconds.
 const MAX_TIME: u64 = 600_000_000_000;
+/// The longest time for which a thing that stands still may wait to be forgotten: a day.
+const MAX_ABSORB: u64 = 86_400_000_000_000;
 
 /// Lock order: `settings` before `state`; neither is held while anything is pushed or posted.
 #[derive(Debug, Default, glib::Properties)]
@@ -43,6 +45,10 @@ pub struct MotionDetect {
         set = |m: &Self, v| m.settings().config.min_area = v,
         nick = "Smallest area", blurb = "Smallest moving region, as the share of the picture that its moving cells cover (0 = four cells)",
         minimum = 0.0, maximum = 1.0, default = Config::default().min_area, mutable_playing)]
+    #[property(name = "max-area", type = f64, get = |m: &Self| m.settings().config.max_area,
+        set = |m: &Self, v| m.settings().config.max_area = v,
+        nick = "Largest area", blurb = "Largest moving region, as the share of the picture that its moving cells cover",
+        minimum = 0.0, maximum = 1.0, default = Config::default().max_area, mutable_playing)]
     #[property(name = "masks", type = String, get = |m: &Self| m.settings().masks.clone(), set = |m: &Self, v: Option<&str>| m.set_area(Area::Masks, v),
         nick = "Masks", blurb = "Parts that are not looked at: polygons in shares of the picture, '0,0 0.3,0 0.3,0.1; ...'",
         default = Some(Settings::default().masks.as_str()), mutable_playing)]
@@ -65,6 +71,13 @@ pub struct MotionDetect {
         set = |m: &Self, v| m.settings().config.learn_ns = v,
         nick = "Learning time", blurb = "Time at the start for which the background is learned and nothing reported, longer below 11 pictures a second (ns)",
         maximum = MAX_TIME, default = Config::default().learn_ns, mutable_playing)]
+    #[property(name = "absorb-time", type = u64, get = |m: &Self| m.settings().config.absorb_ns,
+        set = |m: &Self, v| m.settings().config.absorb_ns = v,
+        nick = "Absorb time", blurb = "Time for which something that came to stay must stand still before it belongs to the background (ns)",
+        maximum = MAX_ABSORB, default = Config::default().absorb_ns, mutable_playing)]
+    #[property(name = "debug-overlay", type = bool, get = |m: &Self| m.settings().debug_overlay, set = |m: &Self, v| m.settings().debug_overlay = v,
+        nick = "Debug overlay", blurb = "Draw cells, background, masks, zones and regions into the luma plane; a picture that others hold too is copied for it",
+        default = Settings::default().debug_overlay, mutable_playing)]
     settings: Mutex<Settings>,
     state: Mutex<State>,
     reset: AtomicBool,
@@ -247,6 +260,7 @@ impl MotionDetect {
         if self.reset.swap(false, Ordering::Relaxed) {
             state.reset();
         }
+        state.overlay = settings.debug_overlay;
         settings.enabled
     }
 

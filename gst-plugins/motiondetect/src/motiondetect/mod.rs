@@ -26,6 +26,7 @@ mod imp;
 mod keyframe;
 mod loops;
 mod model;
+mod overlay;
 mod pace;
 mod reduce;
 mod regions;

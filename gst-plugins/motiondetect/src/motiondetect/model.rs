@@ -6,7 +6,7 @@ use super::background::{Background, Look, Marks, Pace, Scene, Sight};
 use super::camera::Camera;
 use super::components::Components;
 use super::confirm::{Beat, Confirm, Deed, MIN_ACTIVE, Shape};
-use super::detector::{Config, Outcome, Thresholds};
+use super::detector::{Config, Outcome, Thresholds, View};
 use super::grid::{Grid, LANES, Luma};
 use super::pace::Tick;
 use super::regions::{self, Thing, fitted_box, is_solid, parted};
@@ -35,6 +35,8 @@ const OTHER_SCENE: f32 = 0.75;
 const RELEARN_AFTER: f32 = 1.5;
 /// With more cells than this that look as they did before, a lamp goes out, and pieces among them are part of it.
 const MUCH_EXPLAINED: usize = 48;
+/// Absorb times for which a thing that stands still is told from what blinks: its cells do not all fall quiet at once.
+const REMEMBERED: f32 = 1.5;
 /// Cells around what moves that keep their background.
 const GUARD: usize = 2;
 
@@ -139,6 +141,18 @@ impl Model {
     #[cfg(test)]
     pub fn learned_bits(&self) -> Vec<u32> {
         self.background.bits()
+    }
+
+    /// What was seen in the last picture.
+    pub fn view<'a>(&'a self, config: &'a Config) -> View<'a> {
+        View {
+            grid: self.grid,
+            weak: &self.weak,
+            frozen: &self.frozen,
+            base: self.background.all(),
+            masks: &config.masks,
+            zones: &config.zones,
+        }
     }
 
     /// Whether a picture has the size that was learned.
@@ -297,7 +311,9 @@ impl Model {
             self.shaded.add(self.grid, &self.explained, tick.now);
         }
         let mut found = Vec::new();
+        let max_weak = (config.max_area * self.grid.len() as f64).floor() as usize;
         let mut moving = 0;
+        let mut in_zones = vec![0u32; self.raster.zone_sizes().len()];
         for cells in components.groups() {
             let mut measure = self.measure(cells, sight, moment);
             let counts = measure.strong >= MIN_STRONG
@@ -324,16 +340,18 @@ impl Model {
                 measure.last_active = tick.now;
             }
             if verdict.confirmed && tick.now - measure.last_active > config.hold_ns {
-                self.confirm.expire();
-                verdict.confirmed = false;
+                self.confirm
+                    .expire(REMEMBERED * config.absorb_ns as f32 / 1e9);
+                (verdict.confirmed, verdict.standing) = (false, true);
             }
-            if verdict.confirmed || measure.active >= MIN_ACTIVE {
+            if verdict.confirmed || verdict.standing || measure.active >= MIN_ACTIVE {
                 self.freeze(&components, cells);
             }
-            let left_out =
-                config.zones_only && !config.zones.is_empty() && measure.zones.is_empty();
+            let left_out = measure.weak > max_weak
+                || config.zones_only && !config.zones.is_empty() && measure.zones.is_empty();
             if verdict.confirmed && !moment.learning && !left_out {
                 moving += measure.weak;
+                self.count_zones(cells, measure.zones, &mut in_zones);
                 found.extend(self.draw(cells, sight, &measure));
             }
         }
@@ -343,6 +361,11 @@ impl Model {
             learning: moment.learning,
             regions: regions::joined(found, self.grid, self.size, moment.limits.peak),
             level: moving as f64 / self.grid.len() as f64,
+            zone_levels: in_zones
+                .into_iter()
+                .zip(self.raster.zone_sizes())
+                .map(|(moving, &all)| f64::from(moving) / f64::from(all.max(1)))
+                .collect(),
         }
     }
 
@@ -410,6 +433,21 @@ impl Model {
             self.background.absorb_all(cells, &self.weak, sight);
         }
         true
+    }
+
+    /// Adds the foreground cells of a group to the zones that it touches.
+    fn count_zones(&self, cells: &[u32], touched: ZoneSet, counts: &mut [u32]) {
+        if touched.is_empty() {
+            return;
+        }
+        for &index in cells
+            .iter()
+            .filter(|&&index| self.weak[index as usize] != 0)
+        {
+            for place in self.raster.zones_at(index as usize).places() {
+                counts[place] += 1;
+            }
+        }
     }
 
     /// Counts the slowly changing cells of a group as active now.
@@ -481,6 +519,7 @@ impl Model {
             dt: tick.dt,
             learned: learning.then_some(self.learned.1),
             leak: learning || strong < LEAK_BELOW,
+            absorb: moment.config.absorb_ns as f32 / 1e9,
         };
         let leaked = self.background.update(scene, look, pace, limits.active);
         self.background

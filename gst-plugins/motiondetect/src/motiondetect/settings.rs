@@ -9,6 +9,8 @@ use super::detector::Config;
 pub struct Settings {
     /// Whether pictures are looked at.
     pub enabled: bool,
+    /// Whether what the detector sees is drawn into the picture.
+    pub debug_overlay: bool,
     /// The text of `masks` that is in force.
     pub masks: String,
     /// The text of `zones` that is in force.
@@ -42,6 +44,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             enabled: true,
+            debug_overlay: false,
             masks: String::new(),
             zones: String::new(),
             config: Config::default(),

@@ -3,12 +3,14 @@
 use std::time::Instant;
 
 use gst_video::prelude::*;
-use nvr_contract::motion::{MotionChange, MotionFrame, MotionRegion, MotionState};
+use nvr_contract::BBox;
+use nvr_contract::motion::{MotionChange, MotionFrame, MotionRegion, MotionState, ZoneLevels};
 use nvr_contract::stats;
 
 use super::detector::{Config, Detector, Outcome};
 use super::episode::{Episodes, Turn};
 use super::grid::Luma;
+use super::overlay::{self, Paper};
 use super::watch::{Plan, Watch};
 use super::zones::ZoneSet;
 
@@ -20,6 +22,8 @@ const DISCONT_GAP: u64 = 1_000_000_000;
 pub struct State {
     /// Format of the pictures, once negotiated.
     pub info: Option<gst_video::VideoInfo>,
+    /// Whether what the detector sees is drawn into the picture.
+    pub overlay: bool,
     detector: Detector,
     episodes: Episodes,
     /// The talk with a gate upstream.
@@ -132,6 +136,14 @@ impl State {
             learning: outcome.learning,
         }
         .attach(buffer);
+        let zones = self.config().zones.iter().map(|zone| zone.name.clone());
+        // A picture that begins a background says nothing of zones: nothing moves in any.
+        let levels = outcome.zone_levels.iter().copied();
+        let levels = levels.chain(std::iter::repeat(0.0));
+        ZoneLevels(zones.zip(levels).collect()).attach(buffer);
+        if self.overlay {
+            self.draw(buffer, outcome.regions.iter().map(|region| region.bbox))?;
+        }
         let hold = self.config().hold_ns;
         let turns = self.episodes.see(
             self.last_pts.unwrap_or(0),
@@ -140,6 +152,29 @@ impl State {
         );
         let turns = turns.into_iter().flatten();
         Ok(Some(turns.map(|turn| self.change(turn)).collect()))
+    }
+
+    /// Draws what the detector sees into a picture.
+    fn draw(
+        &self,
+        buffer: &mut gst::BufferRef,
+        boxes: impl Iterator<Item = BBox>,
+    ) -> Result<(), Trouble> {
+        let (Some(info), Some(view)) = (self.info.as_ref(), self.detector.view()) else {
+            return Ok(());
+        };
+        let mut frame = gst_video::VideoFrameRef::from_buffer_ref_writable(buffer, info)
+            .map_err(|_| Trouble::Short)?;
+        let stride = usize::try_from(frame.plane_stride()[0]).map_err(|_| Trouble::Short)?;
+        let data = frame.plane_data_mut(0).map_err(|_| Trouble::Short)?;
+        let mut paper = Paper {
+            data,
+            stride,
+            width: info.width() as usize,
+            height: info.height() as usize,
+        };
+        overlay::draw(&mut paper, &view, boxes);
+        Ok(())
     }
 
     /// Ends motion that is open.

@@ -20,14 +20,15 @@ impl ZoneSet {
         Self(self.0 | other.0)
     }
 
+    /// The places of the zones in the order in which they were given.
+    pub fn places(self) -> impl Iterator<Item = usize> {
+        (0..64).filter(move |place| self.0 >> place & 1 == 1)
+    }
+
     /// The names of the zones, sorted.
     pub fn names(self, zones: &[Zone]) -> Vec<String> {
-        let mut names: Vec<String> = zones
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| self.0 >> i & 1 == 1)
-            .map(|(_, zone)| zone.name.clone())
-            .collect();
+        let named = self.places().filter_map(|place| zones.get(place));
+        let mut names: Vec<String> = named.map(|zone| zone.name.clone()).collect();
         names.sort_unstable();
         names
     }
@@ -42,6 +43,8 @@ pub struct Raster {
     visible: Vec<u8>,
     hidden: Vec<u32>,
     zones: Vec<ZoneSet>,
+    /// Cells of each zone.
+    sizes: Vec<u32>,
 }
 
 impl Raster {
@@ -56,6 +59,7 @@ impl Raster {
             visible: vec![1; grid.padded_len()],
             hidden: Vec::new(),
             zones: vec![ZoneSet::default(); if zones.is_empty() { 0 } else { grid.len() }],
+            sizes: vec![0; zones.len().min(64)],
         };
         raster.visible[grid.len()..].fill(0);
         let size = (width as f64, height as f64);
@@ -63,7 +67,12 @@ impl Raster {
             cover(grid, size, mask, |k| raster.visible[k] = 0);
         }
         for (bit, zone) in zones.iter().enumerate().take(64) {
-            cover(grid, size, &zone.polygon, |k| raster.zones[k].0 |= 1 << bit);
+            let cells = &mut raster.zones;
+            let count = &mut raster.sizes[bit];
+            cover(grid, size, &zone.polygon, |k| {
+                cells[k].0 |= 1 << bit;
+                *count += 1;
+            });
         }
         raster.hidden = (0..grid.len() as u32)
             .filter(|&k| raster.visible[k as usize] == 0)
@@ -79,6 +88,11 @@ impl Raster {
     /// The cells that a mask hides.
     pub fn hidden(&self) -> &[u32] {
         &self.hidden
+    }
+
+    /// Number of cells of each zone.
+    pub fn zone_sizes(&self) -> &[u32] {
+        &self.sizes
     }
 
     /// The zones that hold some part of a cell.
@@ -122,6 +136,7 @@ mod tests {
         assert_eq!(raster.hidden(), [0, 1]);
         assert_eq!(raster.visible()[..3], [0, 0, 1]);
         assert_eq!(raster.visible()[grid.len()..], [0; 4]);
+        assert_eq!(raster.zone_sizes(), [50, 60]);
         let names = |k: usize| raster.zones_at(k).names(&zones);
         assert_eq!(names(3), ["b"]);
         assert_eq!(names(4), ["a", "b"]);
