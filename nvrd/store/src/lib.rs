@@ -43,6 +43,8 @@ mod users;
 mod sessions;
 mod keys;
 mod audit;
+mod people;
+mod strangers;
 
 pub use ai::{AiProviderRow, AiUsage, MAX_AI_PROVIDERS, NewAiProvider};
 pub use apply::{Committed, Refused, StoreChange};
@@ -64,12 +66,14 @@ pub use ledger::{Facts, Ledger, PRECEDENCE, Recorded, Share, Stretch, Tile, tile
 pub use migrate::newest_schema;
 pub use notifications::{KeepNotifications, NewNotification, NotificationRow};
 pub use page::{MAX_LIMIT, Page, PageRequest};
+pub use people::{FaceRow, Forgotten, MAX_FACES, NewFace, NewPerson, PersonRow};
 pub use place::{Place, Server};
 pub use runs::RunRow;
 pub use salvage::Salvaged;
 pub use segments::{CameraTotals, SegmentRow};
 pub use sessions::{MAX_SESSIONS_OF_USER, Rotated, SessionKind, SessionRow};
 pub use storages::StorageRow;
+pub use strangers::{NewSighting, StrangerRow};
 pub use tiers::{Ahead, Held};
 pub use timelapses::{NewTimelapse, TimelapseFilm, TimelapseRow, TimelapseState};
 pub use users::{Keep, MAX_USERS, NewUser, UserRow};

@@ -395,6 +395,41 @@ table! {
     }
 }
 
+table! {
+    people (id) {
+        id -> Text,
+        name -> Text,
+        category -> Text,
+        metadata -> Text,
+        created_us -> BigInt,
+        updated_us -> BigInt,
+    }
+}
+
+table! {
+    strangers (id) {
+        id -> Text,
+        camera -> Text,
+        first_us -> BigInt,
+        last_us -> BigInt,
+        sightings -> BigInt,
+    }
+}
+
+table! {
+    faces (id) {
+        id -> Text,
+        person_id -> Nullable<Text>,
+        stranger_id -> Nullable<Text>,
+        source -> Text,
+        photo -> Nullable<Text>,
+        landmarks -> Nullable<Text>,
+        model -> Text,
+        vector -> Text,
+        created_us -> BigInt,
+    }
+}
+
 joinable!(event_zones -> events (event_id));
 joinable!(event_descriptions -> events (event_id));
 allow_tables_to_appear_in_same_query!(events, event_zones);

@@ -61,6 +61,25 @@ pub(crate) fn not_begun(place: &Place, error: QueryError) -> Error {
     }
 }
 
+/// From here on this connection leaves nothing of what it deletes in the file.
+pub(crate) fn delete_for_good(conn: &mut Conn) -> QueryResult<()> {
+    match conn {
+        Conn::Sqlite(conn) => conn.batch_execute("PRAGMA secure_delete = ON"),
+        // What a deleted row leaves behind there is the server's business, and goes with its next VACUUM.
+        #[cfg(feature = "postgres")]
+        Conn::Pg(_) => Ok(()),
+    }
+}
+
+/// Leaves nothing of what was overwritten in the file beside the database.
+pub(crate) fn empty_log(conn: &mut Conn) -> QueryResult<()> {
+    match conn {
+        Conn::Sqlite(conn) => conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)"),
+        #[cfg(feature = "postgres")]
+        Conn::Pg(_) => Ok(()),
+    }
+}
+
 /// Begins a transaction that sees one moment of the database; how, a reader was told when it was connected.
 pub(crate) fn begin_reading(conn: &mut Conn) -> QueryResult<()> {
     <Conn as Connection>::TransactionManager::begin_transaction(conn)

@@ -23,6 +23,7 @@ mod deletion;
 mod exports;
 mod described;
 mod controllers;
+mod people;
 mod batches;
 mod threads;
 mod damage;

@@ -105,6 +105,14 @@ impl TestStore {
         }
     }
 
+    /// The folder of the database; none where it is on a server.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match &self.home {
+            Home::Folder(folder) => Some(folder.path()),
+            Home::Server { .. } => None,
+        }
+    }
+
     fn open(&self, folder: &Path) -> Store {
         Store::open(&folder.join("nvrd.db"), self.clock.clone()).unwrap()
     }
