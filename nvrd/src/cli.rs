@@ -367,6 +367,7 @@ fn probe_json(found: &probe::Probe) -> String {
         "codec": found.codec.as_str(), "width": found.width, "height": found.height,
         "declared_fps": found.declared_fps, "fps": found.fps,
         "keyframe_interval_s": found.keyframe_interval_s, "bitrate": found.bitrate, "audio": found.audio,
+        "advice": found.advice,
     })
     .to_string()
 }
@@ -376,8 +377,10 @@ fn probe_text(found: &probe::Probe) -> String {
         Some(value) => format!("{value:.1} {unit}"),
         None => "unknown".to_owned(),
     };
+    let advice = found.advice.as_deref();
+    let advice = advice.map_or(String::new(), |text| format!("\nadvice     {text}"));
     format!(
-        "video      {} {}x{}\npictures   {}\nkey frames every {}\nbitrate    {}\naudio      {}",
+        "video      {} {}x{}\npictures   {}\nkey frames every {}\nbitrate    {}\naudio      {}{advice}",
         found.codec,
         found.width,
         found.height,

@@ -58,9 +58,15 @@ fn read(path: &Path) -> Clip {
 
 fn both(path: &Path) -> (Run, Run) {
     let clip = read(path);
-    let (all, gated) = (run(&clip, &watched("all")), run(&clip, &watched("adaptive")));
+    let (all, gated) = (
+        run(&clip, &watched("all")),
+        run(&clip, &watched("adaptive")),
+    );
     let name = path.file_name().unwrap().display();
-    println!("{name}: {:?}\n  gated {:?}\n  {:?} {:?}", all.motion, gated.motion, gated.stats, gated.gate);
+    println!(
+        "{name}: {:?}\n  gated {:?}\n  {:?} {:?}",
+        all.motion, gated.motion, gated.stats, gated.gate
+    );
     (all, gated)
 }
 

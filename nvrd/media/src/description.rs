@@ -24,6 +24,8 @@ pub const RECORD_QUEUE: &str = "record-queue";
 pub const AUDIO_QUEUE: &str = "audio-queue";
 /// Name of the element that makes events, where there is one.
 pub const EVENTS: &str = "events";
+/// Name of the element that decides what is decoded.
+pub const GATE: &str = "gate";
 
 /// The elements that a recording needs; what is not among them analyses.
 pub(crate) const RECORDING: [&str; 5] = [SOURCE, ENCODED, RECORDER, RECORD_QUEUE, AUDIO_QUEUE];

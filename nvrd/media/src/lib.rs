@@ -20,6 +20,6 @@ pub mod probe;
 
 pub use camera::Triggered;
 pub use description::Description;
-pub use notice::{CameraState, CameraStatus, Notice, What};
+pub use notice::{CameraState, CameraStatus, Decoding, Notice, What, advice_on};
 pub use spec::{CameraSpec, ParamValue, StorageMark};
 pub use supervisor::Supervisor;

@@ -2,6 +2,7 @@
 
 use nvr_base::Slug;
 use nvr_contract::event::Event;
+use nvr_contract::gate::{Bypass, OpenReason};
 use nvr_contract::segment::{FragmentWritten, Gap, SegmentClosed, SegmentOpened};
 use nvr_contract::source::{LossReason, SourceChange, VideoCodec};
 
@@ -88,4 +89,41 @@ pub struct CameraStatus {
     pub restarts: u32,
     /// How many pipelines hung while they started or stopped, and were left behind.
     pub abandoned: u32,
+    /// What is decoded for the analysis, as of the last second that was recorded; `None` without a gate.
+    pub decoding: Option<Decoding>,
+}
+
+/// How much of a camera's pictures is decoded, and why.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decoding {
+    /// Whether every picture is decoded at the moment, not the key frames alone.
+    pub all: bool,
+    /// Why it is.
+    pub reason: Option<OpenReason>,
+    /// What the stream lacks, so that it must be.
+    pub bypass: Option<Bypass>,
+    /// Pictures decoded by pictures that came, since the pipeline was built.
+    pub share: f64,
+    /// How often it went over to every picture.
+    pub opened: u64,
+    /// The latest time between two key frames, nanoseconds.
+    pub keyframe_interval_ns: Option<u64>,
+}
+
+/// What a person should know of a stream that cannot be decoded by its key frames alone.
+pub fn advice_on(bypass: Bypass) -> &'static str {
+    match bypass {
+        Bypass::NoKeyframes => {
+            "every picture is decoded, which costs up to ten times as much, because key frames are too rare: set the camera's key frame interval (I-frame interval, GOP) to 2 s"
+        }
+        Bypass::IntraRefresh => {
+            "every picture is decoded, which costs up to ten times as much, because the camera sends no key frames: switch its intra refresh off"
+        }
+        Bypass::OpenGop => {
+            "every picture is decoded, which costs up to ten times as much, because the camera's groups of pictures are open: let it send IDR frames"
+        }
+        Bypass::NoTimestamps => {
+            "every picture is decoded, which costs up to ten times as much, because the camera's pictures have no time stamps"
+        }
+    }
 }

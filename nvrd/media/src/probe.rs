@@ -28,6 +28,8 @@ pub struct Probe {
     pub fps: Option<f64>,
     /// Seconds between key frames, as measured; absent when only one came.
     pub keyframe_interval_s: Option<f64>,
+    /// What to change at the camera so that an idle one costs little, when there is something.
+    pub advice: Option<String>,
     /// Bits per second of stream time, as measured.
     pub bitrate: Option<f64>,
     /// Whether there is an audio stream.
@@ -127,7 +129,11 @@ pub fn probe(
         .first()
         .zip(count.keys.last())
         .filter(|_| keys > 1);
+    let keyframe_interval_s = interval.map(|(first, last)| {
+        last.saturating_sub(*first).nseconds() as f64 / 1e9 / (keys - 1) as f64
+    });
     Ok(Probe {
+        advice: advice(keyframe_interval_s, span),
         codec: change
             .codec
             .ok_or_else(|| Error::precondition("the camera sends no video that is known"))?,
@@ -135,15 +141,32 @@ pub fn probe(
         height: change.height.unwrap_or_default(),
         declared_fps: change.fps,
         fps: per_second(count.pictures.saturating_sub(1) as f64),
-        keyframe_interval_s: interval.map(|(first, last)| {
-            last.saturating_sub(*first).nseconds() as f64 / 1e9 / (keys - 1) as f64
-        }),
+        keyframe_interval_s,
         bitrate: per_second(count.bytes as f64 * 8.0),
         audio: pipeline.source.static_pad("audio").is_some(),
         thumbnail: pipeline
             .tap
             .gop()
             .and_then(|gop| snapshot::jpeg(&gop, Some(640)).ok()),
+    })
+}
+
+/// Seconds between key frames from which on key frames alone cannot carry the analysis.
+const RARE_S: f64 = 5.0;
+/// Seconds between key frames below which decoding them alone saves little.
+const FREQUENT_S: f64 = 0.7;
+
+/// What the time between key frames, seconds, means for a camera whose scene is quiet; `span` is how long was measured.
+fn advice(interval: Option<f64>, span: Option<f64>) -> Option<String> {
+    let least = interval.or(span.filter(|span| *span > RARE_S))?;
+    let better = "set the camera's key frame interval (I-frame interval, GOP) to 2 s";
+    if least > RARE_S {
+        return Some(format!(
+            "key frames are {least:.1} s apart or more, so every picture is decoded also while nothing moves: {better}"
+        ));
+    }
+    (least < FREQUENT_S).then(|| {
+        format!("key frames are {least:.1} s apart, so decoding them alone while nothing moves saves little: {better}")
     })
 }
 
@@ -273,5 +296,32 @@ fn lost(change: &SourceChange) -> Error {
             Error::precondition(detail)
         }
         _ => Error::unavailable(detail),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_frames_that_are_too_rare_or_too_frequent_are_told() {
+        let check = |interval: Option<f64>, span: f64, expect: Option<&str>| {
+            let advice = advice(interval, Some(span));
+            let begins = advice
+                .as_deref()
+                .map(|text| text.split(',').next().unwrap());
+            assert_eq!(begins, expect, "{interval:?} {span}");
+        };
+        check(Some(2.0), 6.0, None);
+        check(Some(5.0), 11.0, None);
+        check(
+            Some(10.0),
+            21.0,
+            Some("key frames are 10.0 s apart or more"),
+        );
+        check(Some(0.04), 6.0, Some("key frames are 0.0 s apart"));
+        // One key frame alone says something only when one more was due.
+        check(None, 3.0, None);
+        check(None, 8.0, Some("key frames are 8.0 s apart or more"));
     }
 }

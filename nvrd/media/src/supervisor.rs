@@ -109,6 +109,7 @@ impl Supervisor {
             fps: None,
             restarts: 0,
             abandoned: 0,
+            decoding: None,
         }));
         let context = Context {
             clock: Arc::clone(&self.clock),

@@ -51,6 +51,8 @@ pub(super) struct Health {
     counters: Counts,
     /// Pipelines that did not stop in time and were left behind, since the start.
     abandoned_pipelines: u64,
+    /// What to change at cameras so that they cost less, one sentence each; no reason for `degraded`.
+    advice: Vec<String>,
     /// Seconds of the last day, over all cameras, that are not recorded and that nobody explained; `null` until the
     /// first check of the database is done.
     unknown_seconds: Option<f64>,
@@ -188,6 +190,7 @@ pub(super) async fn get(caller: Caller, []: [String; 0], (): ()) -> ApiResult<Js
             cameras,
             recording,
             counters: caller.live.counters().counts(),
+            advice: advice(&views),
             abandoned_pipelines: abandoned.map(|status| u64::from(status.abandoned)).sum(),
             unknown_seconds: unknown_seconds(caller),
             database,
@@ -198,6 +201,19 @@ pub(super) async fn get(caller: Caller, []: [String; 0], (): ()) -> ApiResult<Js
         })
     });
     health.await.map(Json)
+}
+
+/// What the streams of cameras lack.
+fn advice(views: &[CameraView]) -> Vec<String> {
+    let lacking = views.iter().filter_map(|view| {
+        let bypass = view.status.as_ref()?.decoding?.bypass?;
+        Some(format!(
+            "camera {:?}: {}",
+            view.input.name,
+            nvr_media::advice_on(bypass)
+        ))
+    });
+    lacking.collect()
 }
 
 fn counts(views: &[CameraView]) -> CameraCounts {

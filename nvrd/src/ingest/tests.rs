@@ -246,6 +246,7 @@ fn state(state: CameraState, since: i64) -> What {
         fps: None,
         restarts: 0,
         abandoned: 0,
+        decoding: None,
     })
 }
 

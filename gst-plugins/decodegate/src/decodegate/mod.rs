@@ -14,7 +14,7 @@
 //! `open` (who, nanoseconds or 0) and `close` (who) let everything through for somebody.
 //!
 //! ```sh
-//! gst-launch-1.0 -m videotestsrc num-buffers=300 pattern=ball ! video/x-raw,width=320,height=240,framerate=15/1 \
+//! gst-launch-1.0 -m videotestsrc num-buffers=300 pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=15/1 \
 //!     ! x264enc key-int-max=30 bframes=0 ! h264parse ! decodegate mode=adaptive ! avdec_h264 ! motiondetect ! fakesink
 //! ```
 

@@ -80,6 +80,9 @@ impl Camera {
     pub(super) fn demand_anew(&mut self) {
         self.demand.events.clear();
         self.demand.said = None;
+        if let Some(until) = self.demand.at() {
+            self.decode_all_for(until.saturating_sub(self.clock.monotonic()));
+        }
         self.demand_changed();
     }
 
@@ -123,6 +126,7 @@ impl Camera {
         let (now, now_us) = (self.clock.monotonic(), self.clock.unix_us());
         let until = now + Duration::from_secs(u64::from(seconds));
         let end_unix_us = now_us.saturating_add(i64::from(seconds) * 1_000_000);
+        self.decode_all_for(Duration::from_secs(u64::from(seconds)));
         if let Some(manual) = &mut self.demand.manual {
             let longer = manual.until.max(until);
             let end_unix_us = match longer == until {

@@ -7,6 +7,7 @@ mod bus;
 mod react;
 mod status;
 mod change;
+mod decode;
 mod demand;
 mod startup;
 mod teardown;

@@ -3,6 +3,7 @@
 use gst::prelude::*;
 use nvr_contract::Message;
 use nvr_contract::event::Event;
+use nvr_contract::gate::GateChange;
 use nvr_contract::segment::{FragmentWritten, Gap, GapReason, SegmentClosed, SegmentOpened};
 use nvr_contract::source::{LossReason, SourceChange, SourceState, StreamRole, VideoCodec};
 
@@ -36,6 +37,9 @@ impl Camera {
     }
 
     pub(super) fn on_element(&mut self, message: &gst::Message) {
+        if GateChange::from_message(message).is_some() {
+            return self.note_decoding();
+        }
         let parsed = typed::<FragmentWritten>(message, What::FragmentWritten)
             .or_else(|| typed::<Event>(message, What::Event))
             .or_else(|| typed::<SegmentOpened>(message, What::SegmentOpened))
@@ -56,6 +60,8 @@ impl Camera {
             What::Event(event) => self.heed(event),
             // A file that is closed is followed by the next one; it is trouble that ends a recording.
             What::SegmentOpened(_) => self.set_recording(true),
+            // Once a second, while pictures come.
+            What::FragmentWritten(_) => self.note_decoding(),
             _ => {}
         }
         self.notify(what);

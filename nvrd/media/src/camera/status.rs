@@ -70,6 +70,7 @@ impl Camera {
             status.pipeline = pipeline;
             if matches!(state, CameraState::Stopped | CameraState::Backoff) {
                 status.recording = false;
+                status.decoding = None;
             }
             changed.then(|| status.clone())
         };

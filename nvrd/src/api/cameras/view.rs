@@ -192,6 +192,26 @@ pub(in crate::api) struct Status {
     restarts: u32,
     /// How many pipelines hung while they started or stopped, and were left behind.
     abandoned: u32,
+    /// What is decoded for the analysis; `null` when nothing is.
+    decoding: Option<Decoding>,
+}
+
+/// How much of a camera's pictures is decoded, and why; as of the last second that was recorded.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CameraDecoding)]
+pub(in crate::api) struct Decoding {
+    /// Whether every picture is decoded at the moment, not the key frames alone.
+    all: bool,
+    /// Why it is: `mode`, `learning`, `motion`, `request`, `schedule`, `unanswered`, `bypass`.
+    reason: Option<String>,
+    /// What the stream lacks, so that it must be: `no-keyframes`, `intra-refresh`, `open-gop`, `no-timestamps`.
+    bypass: Option<String>,
+    /// Pictures decoded by pictures that came, since the pipeline was built.
+    share: f64,
+    /// How often it went over to every picture.
+    opened: u64,
+    /// The latest time between two key frames.
+    keyframe_interval_s: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
@@ -230,6 +250,8 @@ pub(in crate::api) struct TestResult {
     fps: Option<f64>,
     /// Seconds between key frames, as measured.
     keyframe_interval_s: Option<f64>,
+    /// One sentence on what to change at the camera so that an idle one costs little, when there is something.
+    advice: Option<String>,
     /// Bits per second, as measured.
     bitrate: Option<f64>,
     /// Whether there is an audio stream.
@@ -303,6 +325,7 @@ impl From<Tested> for TestResult {
             height: Some(probe.height),
             fps: probe.fps.or(probe.declared_fps),
             keyframe_interval_s: probe.keyframe_interval_s,
+            advice: probe.advice,
             bitrate: probe.bitrate,
             audio: Some(probe.audio),
             thumbnail: probe
@@ -421,5 +444,13 @@ fn status_of(status: CameraStatus) -> Status {
         fps: status.fps,
         restarts: status.restarts,
         abandoned: status.abandoned,
+        decoding: status.decoding.map(|decoding| Decoding {
+            all: decoding.all,
+            reason: decoding.reason.map(|reason| reason.as_str().to_owned()),
+            bypass: decoding.bypass.map(|bypass| bypass.as_str().to_owned()),
+            share: decoding.share,
+            opened: decoding.opened,
+            keyframe_interval_s: decoding.keyframe_interval_ns.map(|ns| ns as f64 / 1e9),
+        }),
     }
 }

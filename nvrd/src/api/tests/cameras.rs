@@ -34,7 +34,7 @@ async fn a_camera_lives_and_keeps_its_password_to_itself() {
             "status": {
                 "state": "stopped", "since_unix_us": NOW_US, "since": "2026-01-01T00:00:00Z", "detail": null,
                 "loss": null, "pipeline": "record", "recording": false, "codec": null, "width": null,
-                "height": null, "fps": null, "restarts": 0, "abandoned": 0,
+                "height": null, "fps": null, "restarts": 0, "abandoned": 0, "decoding": null,
             },
         })
     );
