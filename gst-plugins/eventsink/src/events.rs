@@ -24,6 +24,10 @@ const LIVE_LIMIT: usize = 1024;
 const SHOT_LIMIT: usize = 32;
 /// The shortest time between two updates of one event.
 const UPDATE_NS: u64 = 1_000_000_000;
+/// Pictures that stand for one sure one, in `min_frames`.
+const UNSURE_FRAMES: u64 = 10;
+/// For how long an object that stands still keeps its event open; after that it is silent until it moves.
+const STAND_NS: u64 = 30_000_000_000;
 /// After a hole this long, or a step this far back, everything begins anew.
 const HOLE_NS: u64 = 30_000_000_000;
 const BACK_NS: u64 = 1_000_000_000;
@@ -43,6 +47,9 @@ pub struct Config {
     pub object_gap: u64,
     /// Pictures that must show an object before it is an event.
     pub min_frames: u64,
+    /// Score (0..1) that one picture must reach before its subject is an event; one that is seen on ten times
+    /// `min_frames` pictures is one without.
+    pub open_score: f64,
     /// Detections with a lower score (0..1) are not looked at.
     pub min_score: f64,
     /// Only these labels make events; empty for all.
@@ -245,6 +252,7 @@ impl<P: Clone> Events<P> {
             zones: &zones,
             identity: None,
             confirmed: true,
+            standing: false,
         };
         self.touch(config, picture, now, Key::Motion, &touch, shoot);
     }
@@ -265,7 +273,13 @@ impl<P: Clone> Events<P> {
         let (key, zones, confirmed): (_, &[String], _) = match &sight.tracking {
             Some(Tracking::Unclaimed) => return,
             Some(Tracking::Tentative(id)) => (Key::Track(kind, *id), &[], false),
-            Some(Tracking::Tracked(track)) => (Key::Track(kind, track.id), &track.zones, true),
+            Some(Tracking::Tracked(track)) => {
+                let key = Key::Track(kind, track.id);
+                if track.stationary && !self.may_stand(&key, now) {
+                    return;
+                }
+                (key, &track.zones, true)
+            }
             None => {
                 let person = sight.identity.as_ref().map(|i| i.person.clone());
                 (Key::Label(sight.label.clone(), person), &[], true)
@@ -278,8 +292,15 @@ impl<P: Clone> Events<P> {
             zones,
             identity: sight.identity.as_ref(),
             confirmed,
+            standing: matches!(&sight.tracking, Some(Tracking::Tracked(t)) if t.stationary),
         };
         self.touch(config, picture, now, key, &touch, shoot);
+    }
+
+    /// Whether an object that stands still goes on with its event: it has one, and moved not long ago.
+    fn may_stand(&self, key: &Key, now: u64) -> bool {
+        let live = self.lives.iter().find(|live| live.key == *key);
+        live.is_some_and(|live| now.saturating_sub(live.moved_ns) <= STAND_NS)
     }
 
     fn touch(
@@ -381,7 +402,9 @@ impl<P: Clone> Events<P> {
     fn announce(&mut self, config: &Config, now: u64, told: &mut Vec<Told<P>>) {
         for index in 0..self.lives.len() {
             let live = &mut self.lives[index];
-            let enough = live.kind == Kind::Motion || live.frames >= config.min_frames;
+            let sure = live.score() >= config.open_score
+                || live.frames >= config.min_frames.saturating_mul(UNSURE_FRAMES);
+            let enough = live.kind == Kind::Motion || live.frames >= config.min_frames && sure;
             match live.stage {
                 Stage::Candidate if live.confirmed && enough => {
                     self.make_room(config, now, told);

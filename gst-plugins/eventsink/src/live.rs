@@ -44,6 +44,8 @@ pub(crate) struct Touch<'a> {
     pub(crate) identity: Option<&'a Identity>,
     /// Whether nothing but more pictures is needed to speak of it.
     pub(crate) confirmed: bool,
+    /// Whether the tracker says that it stands still.
+    pub(crate) standing: bool,
 }
 
 #[derive(Debug)]
@@ -57,6 +59,8 @@ pub(crate) struct Live<P> {
     pub(crate) start_unix_us: Option<i64>,
     /// PTS of the last picture it was seen on.
     pub(crate) last_ns: u64,
+    /// PTS of the last picture on which it did not stand still.
+    pub(crate) moved_ns: u64,
     end_ns: u64,
     end_unix_us: Option<i64>,
     /// Pictures it was seen on, and which one was the last.
@@ -97,6 +101,7 @@ impl<P> Live<P> {
             start_ns,
             start_unix_us,
             last_ns: start_ns,
+            moved_ns: start_ns,
             end_ns: start_ns,
             end_unix_us: None,
             frames: 0,
@@ -131,6 +136,9 @@ impl<P> Live<P> {
             self.last_picture = serial;
         }
         self.last_ns = now;
+        if !touch.standing {
+            self.moved_ns = now;
+        }
         self.end_ns = now.saturating_add(picture.duration_ns.unwrap_or(0));
         self.end_unix_us = picture.wall.map(|wall| wall.unix_us_of(self.end_ns));
         self.missed = false;
@@ -195,6 +203,11 @@ impl<P> Live<P> {
         self.key = Key::Left(track);
         (self.end_ns, self.end_unix_us) = self.identified;
         self.missed = true;
+    }
+
+    /// The best score so far.
+    pub(crate) fn score(&self) -> f64 {
+        self.score
     }
 
     /// Whether it was seen on the picture with this number.

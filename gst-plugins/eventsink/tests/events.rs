@@ -23,6 +23,7 @@ fn config() -> Config {
         motion_limit: 60_000 * MS,
         object_gap: 3000 * MS,
         min_frames: 2,
+        open_score: 0.0,
         min_score: 0.0,
         labels: Vec::new(),
         pipeline: None,
@@ -45,6 +46,8 @@ fn sight(word: &str) -> Sight {
         .unwrap();
     let size: f64 = after(word, '*').map_or(1.0, |s| s.parse().unwrap());
     let zones = after(word, '+').map(str::to_owned).into_iter().collect();
+    let stationary = word.contains('~');
+    let word = &word.replace('~', "");
     let tracking = if word.contains('!') {
         Some(Tracking::Unclaimed)
     } else if let Some(id) = after(word, '?') {
@@ -53,7 +56,7 @@ fn sight(word: &str) -> Sight {
         after(word, '#').map(|id| {
             Tracking::Tracked(Track {
                 id: id.parse().unwrap(),
-                stationary: false,
+                stationary,
                 zones,
             })
         })
@@ -236,6 +239,51 @@ fn without_a_motion_detector_there_are_no_motion_events() {
         ..config()
     };
     check_with(&config, "0..500 moving region", expect![[""]]);
+}
+
+#[test]
+fn what_stands_is_silent_until_it_moves() {
+    check(
+        "0..2000 ran car#1
+         2100..40000 ran car#1~
+         40100..41000 ran car#1
+         41100..45000 ran",
+        expect![[r#"
+            100: opened object car#1 0.. score 0.8 frames 2 shot 0
+            35100: closed object car#1 0..32000 score 0.8 frames 321
+            40200: opened object car#1 40100.. score 0.8 frames 2 shot 40100
+            44100: closed object car#1 40100..41000 score 0.8 frames 10
+        "#]],
+    );
+    // What has stood ever since it was first seen is no event.
+    check("0..5000 ran car#1~", expect![[""]]);
+}
+
+#[test]
+fn one_sure_picture_or_many_unsure_ones_open_an_event() {
+    let config = Config {
+        open_score: 0.6,
+        ..config()
+    };
+    check_with(&config, "0..600 ran frisbee#1:0.58", expect![[""]]);
+    check_with(
+        &config,
+        "0..600 ran person#1:0.5
+         700..800 ran person#1:0.7
+         900..6000 ran",
+        expect![[r#"
+            700: opened object person#1 0.. score 0.7 frames 8 shot 700
+            3900: closed object person#1 0..800 score 0.7 frames 9
+        "#]],
+    );
+    check_with(
+        &config,
+        "0..2500 ran person#1:0.5",
+        expect![[r#"
+        1900: opened object person#1 0.. score 0.5 frames 20 shot 0
+        end: closed object person#1 0..2500 score 0.5 frames 26
+    "#]],
+    );
 }
 
 #[test]

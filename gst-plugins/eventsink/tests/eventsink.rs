@@ -502,6 +502,7 @@ fn surface() {
         motion-limit: guint64 = 300000000000 (playing): A motion event this long is closed and goes on as a new one, nanoseconds of media time; 0 for no limit
         object-gap: guint64 = 3000000000 (playing): For how long an object must be gone for its event to close, nanoseconds of media time
         min-frames: guint64 = 2 (playing): Pictures that must show an object before its event opens; a stream of fewer pictures counts what all of them show
+        open-score: gdouble = 0.59999999999999998 (playing): Score (0..1) that an object must reach on one picture before its event opens; one seen on ten times min-frames pictures needs none
         min-score: gdouble = 0 (playing): Score (0..1) below which a detection is not looked at
         labels: gchararray = - (playing): Labels that make events, parted by commas; empty for all
         pipeline: gchararray = - (ready): Hash of the pipeline description, stamped on each event

@@ -13,6 +13,12 @@ pub struct Rules {
     pub max_fps: f64,
 }
 
+/// With `on_motion`, how often a picture without motion is looked at until three such looks in a row found nothing, and
+/// for how long after the last motion: somebody who stands still is still there, and somebody who left must be seen to be gone.
+const LINGER_NS: u64 = 1_000_000_000;
+const HOPE: u8 = 3;
+const LINGER_LIMIT_NS: u64 = 300_000_000_000;
+
 /// Remembers what the rules need.
 #[derive(Debug, Clone, Default)]
 pub struct Schedule {
@@ -22,6 +28,10 @@ pub struct Schedule {
     rate_from: Option<u64>,
     /// PTS of the last analysed picture, nanoseconds.
     last: Option<u64>,
+    /// PTS of the last moving picture, nanoseconds.
+    moved: Option<u64>,
+    /// Looks that may still find nothing before pictures without motion are not looked at.
+    hope: u8,
 }
 
 impl Schedule {
@@ -46,7 +56,28 @@ impl Schedule {
                 (Some(pts), Some(from)) => pts >= from,
                 _ => true,
             };
-        nth && in_rate && (moving || !rules.on_motion)
+        if moving {
+            self.moved = pts;
+        }
+        nth && in_rate && (moving || !rules.on_motion || self.lingers(pts))
+    }
+
+    fn lingers(&self, pts: Option<u64>) -> bool {
+        let (Some(pts), Some(last), Some(moved)) = (pts, self.last, self.moved) else {
+            return false;
+        };
+        self.hope > 0
+            && pts.saturating_sub(last) >= LINGER_NS
+            && pts.saturating_sub(moved) <= LINGER_LIMIT_NS
+    }
+
+    /// Notes whether the last look found something.
+    pub fn found(&mut self, something: bool) {
+        self.hope = if something {
+            HOPE
+        } else {
+            self.hope.saturating_sub(1)
+        };
     }
 
     /// Notes that the picture was analysed.
@@ -147,6 +178,31 @@ mod tests {
             ..on_motion
         };
         assert_eq!(run(both, |i| (7..30).contains(&i)), [7, 17, 27]);
+    }
+
+    #[test]
+    fn who_stands_still_is_looked_at_now_and_then() {
+        let rules = Rules {
+            on_motion: true,
+            ..FREE
+        };
+        let looks = |found_until: u64| {
+            let mut schedule = Schedule::default();
+            (0..120_u64)
+                .filter(|i| {
+                    let pts = Some(i * 100_000_000);
+                    let due = schedule.is_due(rules, pts, *i < 3);
+                    if due {
+                        schedule.analysed(rules, pts);
+                        schedule.found(*i < found_until);
+                    }
+                    due
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(looks(0), [0, 1, 2]);
+        // The third that finds nothing is the last.
+        assert_eq!(looks(30), [0, 1, 2, 12, 22, 32, 42, 52]);
     }
 
     #[test]

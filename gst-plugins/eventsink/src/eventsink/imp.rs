@@ -50,6 +50,7 @@ impl Default for Settings {
                 motion_limit: 300_000_000_000,
                 object_gap: 3_000_000_000,
                 min_frames: 2,
+                open_score: 0.6,
                 min_score: 0.0,
                 labels: Vec::new(),
                 pipeline: None,
@@ -109,6 +110,10 @@ pub struct EventSink {
         get = |s: &Self| s.settings().config.min_frames, set = |s: &Self, v| s.turn(|c| c.config.min_frames = v),
         minimum = 1, default = Settings::default().config.min_frames, mutable_playing,
         blurb = "Pictures that must show an object before its event opens; a stream of fewer pictures counts what all of them show")]
+    #[property(name = "open-score", nick = "Opening score", type = f64,
+        get = |s: &Self| s.settings().config.open_score, set = |s: &Self, v| s.turn(|c| c.config.open_score = v),
+        minimum = 0.0, maximum = 1.0, default = Settings::default().config.open_score, mutable_playing,
+        blurb = "Score (0..1) that an object must reach on one picture before its event opens; one seen on ten times min-frames pictures needs none")]
     #[property(name = "min-score", nick = "Minimum score", type = f64,
         get = |s: &Self| s.settings().config.min_score, set = |s: &Self, v| s.turn(|c| c.config.min_score = v),
         minimum = 0.0, maximum = 1.0, default = Settings::default().config.min_score, mutable_playing,

@@ -214,6 +214,7 @@ impl Stream {
         }
         self.pace.ran(took);
         self.schedule.analysed(rules, pts);
+        self.schedule.found(!found.is_empty());
         found.truncate(settings.max_detections as usize);
         Ok((Outcome::Ran { found, took }, start.elapsed()))
     }
