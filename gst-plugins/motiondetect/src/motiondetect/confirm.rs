@@ -7,8 +7,11 @@ pub const MIN_ACTIVE: usize = 2;
 
 /// Seconds without pictures from which on a picture stands for itself: key frames, not a video.
 const SPARSE: f32 = 0.5;
-/// With pictures farther apart than this, in seconds, there are too few of them to wait for a third one in a gust.
+/// With pictures farther apart than this, in seconds, there are too few of them to wait for a third one in a gust, if
+/// [`SURE`] cells change.
 const FEW: f32 = 0.15;
+/// Cells that a gust alone seldom changes in one group.
+const SURE: usize = 8;
 /// Share of the time without activity that is taken off the score.
 const FORGET: f32 = 0.34;
 /// With pictures farther apart than this, in seconds, things may leave the ground that they covered between two.
@@ -142,7 +145,8 @@ impl Confirm {
                 .filter(|track| shape.may_follow(track.shape, reach));
             track.fast = before.map(|track| track.fast).fold(0.0, f32::max);
         }
-        let (fast_share, slow_share) = if beat.shaking && !few {
+        let sure = few && deed.active >= SURE;
+        let (fast_share, slow_share) = if beat.shaking && !sure {
             (0.67, 0.5)
         } else {
             (1.0, 1.0)
@@ -231,7 +235,7 @@ mod tests {
             shaking,
         };
         let deed = Deed {
-            active: 5,
+            active: 9,
             slow: None,
         };
         for n in 1..100 {
