@@ -59,6 +59,7 @@ fn running() -> What {
         fps: Some(25.0),
         restarts: 0,
         abandoned: 0,
+        decoding: None,
     })
 }
 
