@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nvr_onnx::session::{RunError, SessionError, SharedSession};
+use nvr_onnx::session::{RunError, SessionError, SessionOptions, SharedSession};
 use serde::Deserialize;
 
 use crate::align::{Chip, SIDE};
@@ -115,8 +115,11 @@ impl Embedder {
     /// When the library or the model is missing or of no use, or its facts are wrong.
     pub fn open(options: &OpenOptions) -> Result<Self, EmbedderError> {
         let input = read_facts(&options.model.with_extension("toml"))?;
-        let session =
-            SharedSession::open(&options.model, options.threads.max(1), &options.library)?;
+        let how = SessionOptions {
+            threads: options.threads,
+            ..SessionOptions::default()
+        };
+        let session = SharedSession::open(&options.model, &how, &options.library)?;
         let unfit = |message: String| EmbedderError::Unfit {
             path: options.model.clone(),
             message,
