@@ -84,7 +84,7 @@ impl App {
         let pulses = Pulses::new(Arc::clone(&clock));
         let writer = kept.writer(&clock, &stopping, &live).with_pulses(&pulses);
         // Listeners before cameras: a port in use must not cost a started recording.
-        let doors = Doors::open(&config, &kept.storage, &clock, &stopping).await?;
+        let doors = Doors::open(&config, &kept.storage, &kept.auth, &clock, &stopping).await?;
         let Doors {
             api: listener,
             api_address,
@@ -394,7 +394,7 @@ impl Kept {
             vault: Arc::clone(&vault),
             clock: Arc::clone(clock),
             keys: &storage.keys(),
-            loopback: config.api.listen.ip().is_loopback(),
+            open_at_first: config.api.listen.ip().is_loopback() && !config.api.auth,
             trusted_proxies: config.api.trusted_proxies.clone(),
         })?);
         let places = config.live.listeners as usize;

@@ -233,8 +233,10 @@ fn run(path: &Path, print_events: bool) -> Result<()> {
 }
 
 fn check(path: &Path, json: bool) -> Result<()> {
+    let mut warnings = Vec::new();
     let checked = Config::load(path).and_then(|config| {
         start_log(Some(&config));
+        warnings = config.warnings();
         app::specs(&config, &folder_of(path))
     });
     let out = &mut std::io::stdout();
@@ -243,8 +245,14 @@ fn check(path: &Path, json: bool) -> Result<()> {
         let problems: Vec<&str> = failure.iter().flat_map(|text| text.lines()).collect();
         let cameras = checked.as_ref().ok().map(Vec::len);
         let file = path.display().to_string();
-        let found = serde_json::json!({"file": file, "cameras": cameras, "problems": problems});
+        let found = serde_json::json!({
+            "file": file, "cameras": cameras, "problems": problems, "warnings": warnings,
+        });
         say(out, &found.to_string());
+    }
+    for warning in warnings.iter().filter(|_| !json) {
+        let line = format!("{}: warning: {warning}", path.display());
+        say(&mut std::io::stderr(), &line);
     }
     let count = checked
         .map_err(|error| match error.kind() {

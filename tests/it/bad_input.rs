@@ -76,14 +76,14 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
-fn only_loopback_is_allowed() {
+fn other_machines_are_not_served_without_log_ins() {
     check(
         &Config::new().replace(
             "[api]\nlisten = \"127.0.0.1:0\"",
             "[api]\nlisten = \"0.0.0.0:0\"",
         ),
         2,
-        "api.listen",
+        "so whoever comes there has to log in: set api.auth = true",
     );
 }
 

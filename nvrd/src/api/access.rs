@@ -17,6 +17,8 @@ pub(crate) struct Caller {
     context: Arc<ApiContext>,
     identified: Arc<Identified>,
     peer: Option<SocketAddr>,
+    /// The host by which the client reached us, if it said so.
+    host: Option<Arc<str>>,
 }
 
 impl Deref for Caller {
@@ -46,6 +48,16 @@ impl Caller {
     /// Where the request comes from, behind trusted proxies; unknown in tests that have no connection.
     pub(crate) fn address(&self) -> Option<IpAddr> {
         self.identified.address
+    }
+
+    /// Host and port by which the client reaches the RTSP server.
+    pub(crate) fn rtsp_authority(&self) -> String {
+        let address = self.cameras.rtsp_address();
+        match &self.host {
+            // Every address of this machine: the one that the client knows already.
+            Some(host) if address.ip().is_unspecified() => format!("{host}:{}", address.port()),
+            _ => address.to_string(),
+        }
     }
 
     /// Runs blocking work in a lane, off the threads that serve requests.
@@ -118,6 +130,7 @@ pub(super) async fn admit(
         context: Arc::clone(context),
         identified: Arc::new(identified),
         peer,
+        host: host_of(headers),
     };
     let headers = caller.identified.headers.clone();
     if let Some(camera) = camera {
@@ -125,6 +138,12 @@ pub(super) async fn admit(
         known.map_err(|error| ApiError::from(error).with_headers(headers.clone()))?;
     }
     Ok(Admitted { caller, headers })
+}
+
+fn host_of(headers: &HeaderMap) -> Option<Arc<str>> {
+    let host = headers.get(warp::http::header::HOST)?.to_str().ok()?;
+    let authority: warp::http::uri::Authority = host.parse().ok()?;
+    Some(authority.host().into())
 }
 
 impl From<Refused> for ApiError {

@@ -196,7 +196,7 @@ pub(super) async fn get(caller: Caller, []: [String; 0], (): ()) -> ApiResult<Js
             database,
             storage,
             rtsp: RtspAddress {
-                url: format!("rtsp://{}/", caller.cameras.rtsp_address()),
+                url: format!("rtsp://{}/", caller.rtsp_authority()),
             },
         })
     });

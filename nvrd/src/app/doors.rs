@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use nvr_base::{Clock, Error, Result, Shutdown};
-use nvr_media::restream::Restream;
+use nvr_media::restream::{self, Restream};
 use nvr_media::tap::Taps;
 use tokio::net::TcpListener;
 
+use crate::auth::{Auth, RtspViewers};
 use crate::config::Config;
 use crate::net::tls::{Names, Source, Tls};
 use crate::net::{self, Relay};
@@ -36,6 +37,7 @@ impl Doors {
     pub(super) async fn open(
         config: &Config,
         storage: &Storage,
+        auth: &Arc<Auth>,
         clock: &Arc<dyn Clock>,
         stopping: &Shutdown,
     ) -> Result<Self> {
@@ -67,7 +69,12 @@ impl Doors {
             tokio::spawn(Arc::clone(tls).watch(stopping.clone()));
         }
         let taps = Taps::default();
-        let restream = Restream::start(config.rtsp.listen, taps.clone())?;
+        let elsewhere = |at: &SocketAddr| !at.ip().is_loopback();
+        let rtsp = &config.rtsp;
+        let always = rtsp.auth || elsewhere(&rtsp.listen) || rtsp.tls_listen.iter().any(elsewhere);
+        let viewers = Arc::new(RtspViewers::new(Arc::clone(auth), always));
+        let bounds = restream::Limits::default();
+        let restream = Restream::start_for(rtsp.listen, taps.clone(), viewers, bounds)?;
         let mut relays = Vec::new();
         if let (Some(listen), Some(tls)) = (config.rtsp.tls_listen, &tls) {
             let listener = net::bind("rtsp.tls_listen", listen).await?;

@@ -21,7 +21,7 @@ struct World {
     folder: tempfile::TempDir,
 }
 
-fn world(loopback: bool, proxies: &[&str]) -> World {
+fn world(open_at_first: bool, proxies: &[&str]) -> World {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(SimulatedClock::at(NOW_US));
     let store = Store::open(&folder.path().join("a.db"), clock.clone()).unwrap();
@@ -31,7 +31,7 @@ fn world(loopback: bool, proxies: &[&str]) -> World {
         vault: vault.clone(),
         clock: clock.clone(),
         keys: folder.path(),
-        loopback,
+        open_at_first,
         trusted_proxies: proxies.iter().map(|text| text.parse().unwrap()).collect(),
     });
     World {
@@ -73,8 +73,8 @@ async fn asks(auth: &Auth, need: Need, headers: &[(&str, &str)]) -> Result<Ident
 
 #[tokio::test]
 async fn a_fresh_recorder_on_a_network_answers_nothing_but_the_set_up() {
-    for (loopback, proxies) in [(false, &[][..]), (true, &["127.0.0.1"])] {
-        let World { auth, .. } = world(loopback, proxies);
+    for (open_at_first, proxies) in [(false, &[][..]), (true, &["127.0.0.1"])] {
+        let World { auth, .. } = world(open_at_first, proxies);
         assert!(!auth.is_open());
         for need in [
             Need::Person,
@@ -262,7 +262,7 @@ async fn a_restart_keeps_sessions_and_ends_them_in_time() {
         vault,
         clock: clock.clone() as Arc<dyn Clock>,
         keys: folder.path(),
-        loopback: false,
+        open_at_first: false,
         trusted_proxies: Vec::new(),
     })
     .unwrap();

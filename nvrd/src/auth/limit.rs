@@ -53,13 +53,22 @@ impl Attempts {
             return Err(wait);
         }
         for who in both {
-            let until = paid.get(&who).copied().unwrap_or_default().max(now) + EVERY;
-            if !paid.contains_key(&who) && paid.len() >= MAX_KEYS {
-                make_room(&mut paid, now);
-            }
-            paid.insert(who, until);
+            add(&mut paid, who, now);
         }
         Ok(())
+    }
+
+    /// Whether somebody at an address may make an attempt now, whatever the name.
+    pub(super) fn may(&self, address: IpAddr, now: Duration) -> bool {
+        let paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = paid.get(&place(Some(address))).copied();
+        until.unwrap_or_default().max(now) + EVERY <= now + EVERY * BURST
+    }
+
+    /// Counts an attempt of an address that failed, where it was not counted before.
+    pub(super) fn note(&self, address: IpAddr, now: Duration) {
+        let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
+        add(&mut paid, place(Some(address)), now);
     }
 
     /// Takes an attempt back that succeeded.
@@ -73,14 +82,26 @@ impl Attempts {
     }
 }
 
-fn keys(address: Option<IpAddr>, name: &str) -> [Who; 2] {
-    let address = address.map(|address| match address.to_canonical() {
+fn add(paid: &mut HashMap<Who, Duration>, who: Who, now: Duration) {
+    let until = paid.get(&who).copied().unwrap_or_default().max(now) + EVERY;
+    if !paid.contains_key(&who) && paid.len() >= MAX_KEYS {
+        make_room(paid, now);
+    }
+    // However often somebody was wrong, they may try again after a minute.
+    paid.insert(who, until.min(now + EVERY * BURST));
+}
+
+fn place(address: Option<IpAddr>) -> Who {
+    Who::Address(address.map(|address| match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
         v4 @ IpAddr::V4(_) => v4,
-    });
+    }))
+}
+
+fn keys(address: Option<IpAddr>, name: &str) -> [Who; 2] {
     // Bounded, whatever a client sends as its name.
     let name: String = name.to_lowercase().chars().take(64).collect();
-    [Who::Address(address), Who::Name(name)]
+    [place(address), Who::Name(name)]
 }
 
 /// Forgets who may begin anew anyhow, or else those who may soonest.
@@ -171,5 +192,25 @@ mod tests {
         }
         assert!(attempts.paid.lock().unwrap().len() <= MAX_KEYS);
         attempts.take(ip(1), &"x".repeat(100_000), at(0)).unwrap();
+    }
+
+    #[test]
+    fn failures_elsewhere_count_for_the_address() {
+        let attempts = Attempts::default();
+        for _ in 0..5 {
+            assert!(attempts.may([10, 0, 0, 1].into(), at(0)));
+            attempts.note([10, 0, 0, 1].into(), at(0));
+        }
+        assert!(!attempts.may([10, 0, 0, 1].into(), at(0)));
+        assert!(attempts.may([10, 0, 0, 2].into(), at(0)));
+        assert_eq!(attempts.take(ip(1), "ada", at(0)), Err(EVERY));
+        assert!(attempts.may([10, 0, 0, 1].into(), at(12)));
+        for _ in 0..1000 {
+            attempts.note([10, 0, 0, 1].into(), at(20));
+        }
+        assert!(
+            attempts.may([10, 0, 0, 1].into(), at(20 + 61)),
+            "a stranger is not locked out for long, however often they were wrong"
+        );
     }
 }

@@ -16,6 +16,7 @@ mod log_in;
 mod factor;
 mod setup;
 mod keep;
+mod viewers;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -39,6 +40,7 @@ pub use log_in::{LogIn, LoggedIn, Proof, Tokens as TokenPair};
 pub use password::REALM;
 pub use people::KEY_MARK;
 pub use refused::Refused;
+pub use viewers::RtspViewers;
 
 use limit::Attempts;
 use meter::Meters;
@@ -147,8 +149,9 @@ pub struct Parts<'a> {
     pub clock: Arc<dyn Clock>,
     /// The folder of the keys.
     pub keys: &'a Path,
-    /// Whether only this machine reaches the listeners.
-    pub loopback: bool,
+    /// Whether whoever reaches the API may do everything until there is a user: only this machine reaches it, and the
+    /// configuration does not ask for log-ins.
+    pub open_at_first: bool,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
 }
@@ -159,7 +162,7 @@ pub struct Auth {
     vault: Arc<Vault>,
     clock: Arc<dyn Clock>,
     tokens: Tokens,
-    loopback: bool,
+    open_at_first: bool,
     trusted_proxies: Vec<Network>,
     people: RwLock<Arc<People>>,
     /// Held while everybody is read anew, so that what was read first never comes last.
@@ -194,7 +197,7 @@ impl Auth {
             store: parts.store,
             vault: parts.vault,
             clock: parts.clock,
-            loopback: parts.loopback,
+            open_at_first: parts.open_at_first,
             trusted_proxies: parts.trusted_proxies,
             changes: watch::Sender::new(people.version),
             people: RwLock::new(Arc::new(people)),
@@ -211,7 +214,7 @@ impl Auth {
     ///
     /// Never behind a proxy: whoever comes through one seems to be of this machine.
     pub fn is_open(&self) -> bool {
-        self.loopback && self.trusted_proxies.is_empty() && self.people().is_empty()
+        self.open_at_first && self.trusted_proxies.is_empty() && self.people().is_empty()
     }
 
     /// Whether there is no user yet.

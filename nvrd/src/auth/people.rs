@@ -97,6 +97,11 @@ impl People {
         self.users.is_empty()
     }
 
+    /// The names of everybody, as they write them.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.users.values().map(|person| person.row.name.as_str())
+    }
+
     /// The user with an id.
     pub(super) fn user(&self, id: &str) -> Option<&Person> {
         self.users.get(id)

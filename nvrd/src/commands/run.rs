@@ -23,7 +23,11 @@ pub(crate) fn run(config: Config, folder: PathBuf, print_events: bool) -> Result
     runtime.block_on(async {
         let mut signals = Signals::new()?;
         let scheme = if config.api.tls { "https" } else { "http" };
+        let warnings = config.warnings();
         let app = App::start(config, &folder).await?;
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
         if let Some(adapter) = app.adapter_address() {
             tracing::info!(
                 "AI adapter http://{adapter}/infer, documentation http://{adapter}/docs"

@@ -16,6 +16,9 @@ pub struct ApiConfig {
     /// Address and port; `127.0.0.1:8000` unless given. Port 0 takes a free one.
     #[schema(value_type = String)]
     pub listen: SocketAddr,
+    /// Whether everybody has to log in from the first start on, not only once there is a user; needed to listen on
+    /// anything but loopback.
+    pub auth: bool,
     /// Whether it encrypts, with the certificate of `[tls]`.
     pub tls: bool,
     /// Connections at once, 16 to 65536; 256 unless given.
@@ -33,6 +36,7 @@ impl Default for ApiConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            auth: false,
             tls: false,
             connections: 256,
             connections_per_address: 64,
@@ -76,6 +80,9 @@ pub struct RtspConfig {
     /// Address and port; `127.0.0.1:8554` unless given. Port 0 takes a free one.
     #[schema(value_type = String)]
     pub listen: SocketAddr,
+    /// Whether viewers have to log in from the first start on, not only once there is a user; needed to listen on
+    /// anything but loopback.
+    pub auth: bool,
     /// Where it is encrypted (`rtsps://`), with the certificate of `[tls]`; nowhere unless given.
     #[schema(value_type = Option<String>)]
     pub tls_listen: Option<SocketAddr>,
@@ -85,6 +92,7 @@ impl Default for RtspConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8554)),
+            auth: false,
             tls_listen: None,
         }
     }

@@ -136,6 +136,16 @@ pub enum LogFormat {
     Json,
 }
 
+/// An address that it listens on.
+struct Listener {
+    key: &'static str,
+    address: std::net::SocketAddr,
+    /// The key that has everybody asked who they are.
+    asked_by: &'static str,
+    asks: bool,
+    is_encrypted: bool,
+}
+
 impl Config {
     /// Reads a configuration file; relative paths in it are meant from its folder.
     ///
@@ -206,29 +216,69 @@ impl Config {
         }
     }
 
+    /// Every address that it listens on.
+    fn listeners(&self) -> Vec<Listener> {
+        let adapter = self.personality.listening_adapter();
+        let listener = |key, address, (asked_by, asks), is_encrypted| Listener {
+            key,
+            address,
+            asked_by,
+            asks,
+            is_encrypted,
+        };
+        let (api, rtsp) = (&self.api, &self.rtsp);
+        let of_api = ("api.auth", api.auth);
+        let of_rtsp = ("rtsp.auth", rtsp.auth);
+        let relay = rtsp.tls_listen;
+        let relay = relay.map(|at| listener("rtsp.tls_listen", at, of_rtsp, true));
+        let adapter = adapter.map(|it| {
+            let asked = ("personality.ai_adapter.auth", it.auth);
+            listener("personality.ai_adapter.listen", it.listen, asked, it.tls)
+        });
+        let first = [
+            listener("api.listen", api.listen, of_api, api.tls),
+            // Digest: the password itself never travels.
+            listener("rtsp.listen", rtsp.listen, of_rtsp, false),
+        ];
+        first.into_iter().chain(relay).chain(adapter).collect()
+    }
+
+    /// What may be meant, and is worth a second look: one sentence each, with its key.
+    pub fn warnings(&self) -> Vec<String> {
+        let listeners = self.listeners();
+        let bare = listeners
+            .iter()
+            .filter(|it| !it.is_encrypted && !it.address.ip().is_loopback());
+        bare.map(|it| {
+            let (key, address) = (it.key, it.address);
+            match key {
+                "rtsp.listen" => format!(
+                    "{key}: {address} shows pictures to whoever listens in on the network: rtsp.tls_listen encrypts them"
+                ),
+                _ => format!(
+                    "{key}: {address} takes passwords and keys in the clear: encrypt with {} = true, or put a proxy before it that does",
+                    key.replace(".listen", ".tls")
+                ),
+            }
+        })
+        .collect()
+    }
+
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let adapter = self.personality.listening_adapter();
-        let listeners = [
-            ("api.listen", self.api.listen),
-            ("rtsp.listen", self.rtsp.listen),
-        ];
-        let of_adapter = adapter.map(|it| ("personality.ai_adapter.listen", it.listen));
-        let of_relay = self.rtsp.tls_listen.map(|at| ("rtsp.tls_listen", at));
-        let all: Vec<_> = listeners
-            .into_iter()
-            .chain(of_relay)
-            .chain(of_adapter)
-            .collect();
-        for (index, (key, address)) in all.iter().enumerate() {
-            if !address.ip().is_loopback() {
+        let all = self.listeners();
+        for (index, listener) in all.iter().enumerate() {
+            let Listener { key, address, .. } = listener;
+            if !address.ip().is_loopback() && !listener.asks {
                 problems.push(format!(
-                    "{key}: {address} is not a loopback address: serving other machines is not possible yet, so use 127.0.0.1 or ::1"
+                    "{key}: {address} is reached by other machines, so whoever comes there has to log in: set {} = true, or use 127.0.0.1 or ::1",
+                    listener.asked_by
                 ));
             }
-            let taken = all[..index].iter().find(|(_, other)| other == address);
-            if let Some((other, _)) = taken.filter(|_| address.port() != 0) {
-                problems.push(format!("{key}: {address} is {other} already"));
+            let taken = all[..index].iter().find(|other| other.address == *address);
+            if let Some(other) = taken.filter(|_| address.port() != 0) {
+                problems.push(format!("{key}: {address} is {} already", other.key));
             }
         }
         problems.extend(self.api.problems());
@@ -319,11 +369,47 @@ mod tests {
     }
 
     #[test]
+    fn other_machines_are_served_where_everybody_logs_in() {
+        let parse = |text: &str| {
+            let text = format!("[storage]\npath = \"d\"\n{text}");
+            Config::parse(&text, Path::new("/etc/nvrd"))
+        };
+        let open = [
+            ("[api]\nlisten = \"[::]:8000\"", "api.listen", "api.auth"),
+            (
+                "[rtsp]\nlisten = \"192.0.2.1:8554\"",
+                "rtsp.listen",
+                "rtsp.auth",
+            ),
+            (
+                "[tls]\nself_signed = true\n[rtsp]\ntls_listen = \"0.0.0.0:322\"",
+                "rtsp.tls_listen",
+                "rtsp.auth",
+            ),
+            (
+                "[personality.ai_adapter]\nlisten = \"0.0.0.0:9100\"",
+                "personality.ai_adapter.listen",
+                "personality.ai_adapter.auth",
+            ),
+        ];
+        for (text, key, asked_by) in open {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.starts_with(key), "{error}");
+            assert!(error.contains(&format!("set {asked_by} = true")), "{error}");
+            let config = parse(&format!("{text}\nauth = true")).unwrap();
+            let is_encrypted = text.contains("tls_listen");
+            let warned = config.warnings().iter().any(|it| it.starts_with(key));
+            assert_eq!(warned, !is_encrypted, "{key}");
+        }
+        assert_eq!(parse("").unwrap().warnings(), Vec::<String>::new());
+    }
+
+    #[test]
     fn every_problem_is_told_with_its_key() {
         check(
             "[storage]\npath = \"d\"\n[api]\nlisten = \"0.0.0.0:8000\"\n[[camera]]\nname = \"A b\"\nuri = \"rtsp://h/\"\n[[camera]]\nname = \"x\"\nuri = \"test://ball\"\n[[camera]]\nname = \"x\"\nuri = \"test://ball\"",
             &expect![[r#"
-                api.listen: 0.0.0.0:8000 is not a loopback address: serving other machines is not possible yet, so use 127.0.0.1 or ::1
+                api.listen: 0.0.0.0:8000 is reached by other machines, so whoever comes there has to log in: set api.auth = true, or use 127.0.0.1 or ::1
                 camera[0].name: "A b" is no camera name: use 1 to 64 of a-z, 0-9 and -, with a letter or digit at both ends
                 camera[2].name: "x" is given twice"#]],
         );

@@ -218,7 +218,7 @@ mod tests {
         };
         check(
             "[personality.ai_adapter]\nlisten = \"0.0.0.0:9100\"",
-            "personality.ai_adapter.listen: 0.0.0.0:9100 is not a loopback address",
+            "personality.ai_adapter.listen: 0.0.0.0:9100 is reached by other machines",
         );
         check(
             "[personality.ai_adapter]\nlisten = \"127.0.0.1:8000\"",

@@ -354,11 +354,7 @@ pub(super) fn camera_of(caller: &Caller, view: CameraView) -> Camera {
     Camera {
         names,
         status,
-        restream_url: format!(
-            "rtsp://{}/{}",
-            caller.cameras.rtsp_address(),
-            view.input.name
-        ),
+        restream_url: format!("rtsp://{}/{}", caller.rtsp_authority(), view.input.name),
         read_only: view.origin == Origin::File,
         has_password: view.input.password.is_some(),
         name: view.input.title.unwrap_or_else(|| view.input.name.clone()),

@@ -269,7 +269,7 @@ fn auth_of(
         vault: cameras.vault().clone(),
         clock: clock.clone(),
         keys: &storage.keys(),
-        loopback: true,
+        open_at_first: true,
         trusted_proxies: Vec::new(),
     });
     Arc::new(auth.unwrap())
