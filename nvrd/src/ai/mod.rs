@@ -178,7 +178,7 @@ impl Ai {
         let mut rows = blocking(move || store.ai_providers()).await??;
         rows.retain(|row| row.provider.enabled);
         match rows.is_empty() {
-            true => Err(Error::unavailable(
+            true => Err(Error::precondition(
                 "no AI provider is enabled: add one with POST /api/v1/ai/providers, \
                  which takes `name`, `base_url` and `model`",
             )),

@@ -121,7 +121,8 @@ pub(super) async fn page(
     request_body(content = FirstUser, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, body = String, content_type = "text/html", description = "The user was made."),
-        (status = 400, body = String, content_type = "text/html", description = "The page again, with what is wrong."),
+        (status = 400, content((String = "text/html"), (super::error::ErrorBody = "application/json")),
+            description = "The page again, with what is wrong; or that a field is not known."),
         (status = 403, body = String, content_type = "text/html", description = "The page again: the link does not count."),
         (status = 409, body = String, content_type = "text/html", description = "There is a user already."),
         (status = 429, body = String, content_type = "text/html", description = "Too many attempts."),

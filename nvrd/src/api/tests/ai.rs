@@ -64,7 +64,7 @@ async fn a_picture_is_described_and_what_it_cost_is_counted() {
     let stub = Stub::start(a_man).await;
     let refused = describe(&world, &image()).await;
     refused.assert_refused(
-        503,
+        409,
         "no AI provider is enabled: add one with POST /api/v1/ai/providers",
     );
 
@@ -551,7 +551,7 @@ async fn an_event_is_described_again_and_the_next_answer_knows() {
     world
         .ask("POST", &path)
         .await
-        .assert_refused(503, "no AI provider is enabled");
+        .assert_refused(409, "no AI provider is enabled");
     add(&world, &provider("local", &stub)).await;
 
     let first = world.ask("POST", &path).await;
@@ -617,7 +617,7 @@ async fn better_words_rest_on_what_was_described_before() {
     let nobody = world
         .send("POST", "/api/v1/ai/refine-prompt", &nobody)
         .await;
-    nobody.assert_refused(503, "no AI provider is enabled");
+    nobody.assert_refused(409, "no AI provider is enabled");
     add(&world, &provider("local", &stub)).await;
     for (label, description) in [("person", "A man at the door."), ("car", "A cat sleeps.")] {
         let id = world.add_event(0, |event| event.label = Some(label.to_owned()));

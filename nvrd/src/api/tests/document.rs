@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::World;
 use crate::api::{openapi, table};
+use crate::auth::Need;
 
 #[test]
 fn the_document_is_the_one_that_was_reviewed() {
@@ -99,4 +100,29 @@ async fn the_pages_need_no_network() {
         "{script}"
     );
     assert_eq!(world.json("/openapi.json").await["info"]["title"], "nvrd");
+}
+
+#[test]
+fn what_needs_no_credentials_is_described_so() {
+    let world = World::new();
+    let table = table(world.context.clone());
+    let open: BTreeSet<(String, String)> = table
+        .rows()
+        .iter()
+        .filter(|(_, template, need)| {
+            let asks_later = matches!(*template, "/ws" | "/api/v1/stream");
+            *need == Need::Public && !asks_later && !table.aliases().contains(template)
+        })
+        .map(|(method, template, _)| (method.as_str().to_lowercase(), (*template).to_owned()))
+        .collect();
+    let document: Value = serde_json::from_str(openapi::text()).unwrap();
+    let mut described = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            if operation["security"] == serde_json::json!([]) {
+                described.insert((method.clone(), path.clone()));
+            }
+        }
+    }
+    assert_eq!(open, described);
 }

@@ -9,6 +9,7 @@ use nvr_base::RealClock;
 use nvr_contract::source::StreamRole;
 use nvr_media::ParamValue;
 use nvr_media::probe::{self, Probe, Stream};
+use nvr_onnx::session::{SessionOptions, SharedSession};
 
 use super::{Findings, sentence};
 use crate::app;
@@ -78,7 +79,7 @@ pub(super) fn pipelines(config: &Config, folder: &Path, findings: &mut Findings)
     models.sort_unstable();
     models.dedup();
     for model in &models {
-        let opened = nvr_onnx::session::SharedSession::open(Path::new(model), 1, "");
+        let opened = SharedSession::open(Path::new(model), &SessionOptions::default(), "");
         match opened {
             Ok(_) => findings.ok("model", format!("{model}: ONNX Runtime loads it")),
             Err(error) => findings.problem(
