@@ -12,8 +12,10 @@ pub mod disk;
 pub mod load;
 pub mod media;
 pub mod pictures;
+pub mod printed;
 pub mod process;
 pub mod random;
+pub mod wire;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
