@@ -31,6 +31,9 @@ const LEFT_IOU: f64 = 0.5;
 /// By how much a box may grow or shrink in area without having moved.
 const GROWN: f64 = 2.5;
 
+/// What has stood for this many stationary times since it was first seen is scenery: people stand in one place too, and
+/// for longer than it takes to call them stationary.
+const SCENERY_TIMES: u64 = 3;
 /// For how long scenery that is looked for and not found is remembered: a detector that flickers must not make
 /// news of it again and again.
 const SCENERY_NS: u64 = 600_000_000_000;
@@ -96,6 +99,8 @@ struct Live {
     stationary: bool,
     /// Where it was first seen, until it is seen elsewhere.
     born_at: Option<BBox>,
+    born_ns: u64,
+    scenery: bool,
 }
 
 /// The tracks of one stream.
@@ -271,6 +276,8 @@ impl Tracker {
             stood_since: now,
             stationary: false,
             born_at: Some(sighting.bbox),
+            born_ns: now,
+            scenery: false,
         };
         track.stationary = track.confirmed && config.stationary_time == 0;
         self.confirmed += u64::from(track.confirmed);
@@ -298,19 +305,16 @@ impl Live {
         {
             self.born_at = None;
         }
+        let long = config.stationary_time.saturating_mul(SCENERY_TIMES);
+        self.scenery = self.born_at.is_some() && now.saturating_sub(self.born_ns) >= long;
         let first = !self.confirmed && self.hits >= config.min_hits;
         self.confirmed |= first;
         first
     }
 
-    /// Whether it has stood for long, and ever since it was first seen.
-    fn is_scenery(&self) -> bool {
-        self.stationary && self.born_at.is_some()
-    }
-
     /// For how long it is remembered while it is looked for and not found, nanoseconds.
     fn patience(&self, config: &Config) -> u64 {
-        if self.is_scenery() {
+        if self.stationary && self.born_at.is_some() {
             config.max_age.max(SCENERY_NS)
         } else {
             config.max_age
@@ -318,7 +322,7 @@ impl Live {
     }
 
     fn verdict(&self, config: &Config, bbox: BBox) -> Tracking {
-        if self.is_scenery() {
+        if self.scenery {
             return Tracking::Unclaimed;
         }
         if !self.confirmed {

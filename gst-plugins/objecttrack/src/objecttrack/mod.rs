@@ -9,7 +9,8 @@
 //! that is not confirmed by `min-hits` sightings yet has `nvrd-track` with `tentative` instead of an `id`.
 //! A region that has a track already is left alone.
 //!
-//! An object that stands where it was first seen for `stationary-time`, a parked car or a post that the model takes
+//! An object that stands where it was first seen for three times
+//! `stationary-time`, a parked car or a post that the model takes
 //! for a person, is scenery: it is followed and remembered, and gets no `id` until it moves.
 //!
 //! **Posts**: nothing.
