@@ -22,6 +22,7 @@ use crate::cameras::{Cameras, Parts, SpecContext, input_of_config, spec_of_input
 use crate::config::{Config, ExportConfig};
 use crate::evidence::Evidence;
 use crate::exports::{self, Exports};
+use crate::faces::Faces;
 use crate::hub::{CommittedEvent, Hub, Notifier};
 use crate::ingest::{self, Ingest};
 use crate::live::Live;
@@ -82,7 +83,9 @@ impl App {
         let (stopping, live) = (Shutdown::new(), Arc::new(Live::default()));
         let kept = Kept::open(&config, &clock, &stopping)?;
         let pulses = Pulses::new(Arc::clone(&clock));
+        let faces = kept.faces(&config, &clock);
         let writer = kept.writer(&clock, &stopping, &live).with_pulses(&pulses);
+        let writer = writer.with_faces(Arc::clone(&faces));
         // Listeners before cameras: a port in use must not cost a started recording.
         let doors = Doors::open(&config, &kept.storage, &kept.auth, &clock, &stopping).await?;
         let Doors {
@@ -119,6 +122,7 @@ impl App {
         let settings = Arc::new(kept.settings(config, &cameras, &exports)?);
         let context = kept.context(&cameras, &exports, &clock);
         let context = context.with_live(Arc::clone(&live));
+        let context = context.with_faces(faces);
         let context = context.with_pulses(pulses.clone());
         let context = context.with_tls(options.tls.clone());
         let context = Arc::new(context.with_settings(Arc::clone(&settings)));
@@ -289,6 +293,18 @@ impl Kept {
         .with_evidence(Arc::clone(&self.evidence))
         .with_live(Arc::clone(live))
         .with_run(self.run.id.clone())
+    }
+
+    /// Those who tell faces apart; the models are opened meanwhile.
+    fn faces(&self, config: &Config, clock: &Arc<dyn Clock>) -> Arc<Faces> {
+        let mut wanted = config.faces.clone();
+        let adapter = config.personality.listening_adapter();
+        wanted.detector = wanted.detector.or(adapter.and_then(|it| it.faces.clone()));
+        let (store, storage) = (self.store.clone(), Arc::clone(&self.storage));
+        let faces = Arc::new(Faces::new(&wanted, store, storage, Arc::clone(clock)));
+        let warming = Arc::clone(&faces);
+        tokio::task::spawn_blocking(move || warming.warm_up());
+        faces
     }
 
     fn exports(&self, clock: &Arc<dyn Clock>, config: ExportConfig) -> Exports {
@@ -483,6 +499,7 @@ pub fn specs(config: &Config, config_folder: &Path) -> Result<Vec<CameraSpec>> {
     }
     problems.extend(missing_files(&specs));
     problems.extend(config.personality.missing_files());
+    problems.extend(config.faces.missing_files());
     if problems.is_empty() {
         Ok(specs)
     } else {

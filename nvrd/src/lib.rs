@@ -2,6 +2,8 @@
 //!
 //! The modules stand in the order the data flows; [`app`] connects them.
 #![warn(missing_docs, unreachable_pub)]
+// The state of a camera in one `json!` of a test is deeper than usual.
+#![cfg_attr(test, recursion_limit = "256")]
 
 pub mod cli;
 mod commands;
@@ -31,6 +33,7 @@ pub mod protect;
 pub mod auth;
 pub mod net;
 pub mod infer;
+pub mod faces;
 pub mod settings;
 pub mod api;
 pub mod personality;

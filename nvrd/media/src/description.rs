@@ -278,10 +278,11 @@ impl Param {
 }
 
 /// The descriptions that come with the program, by name.
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 4] = [
     ("record", include_str!("../../../pipelines/record.toml")),
     ("motion", include_str!("../../../pipelines/motion.toml")),
     ("detect", include_str!("../../../pipelines/detect.toml")),
+    ("faces", include_str!("../../../pipelines/faces.toml")),
 ];
 
 /// All descriptions that cameras may name.

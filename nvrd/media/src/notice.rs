@@ -2,6 +2,7 @@
 
 use nvr_base::Slug;
 use nvr_contract::event::Event;
+use nvr_contract::face::FaceSeen;
 use nvr_contract::gate::{Bypass, OpenReason};
 use nvr_contract::segment::{FragmentWritten, Gap, SegmentClosed, SegmentOpened};
 use nvr_contract::source::{LossReason, SourceChange, VideoCodec};
@@ -20,6 +21,8 @@ pub struct Notice {
 pub enum What {
     /// An event changed.
     Event(Event),
+    /// Somebody was met.
+    Face(FaceSeen),
     /// A file was begun.
     SegmentOpened(SegmentOpened),
     /// More of it is on disk.

@@ -48,6 +48,11 @@ impl Picture {
         Ok(Self(bytes))
     }
 
+    /// The bytes as they came.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
     /// Base64, alone or as a `data:` URL of a JPEG or a PNG.
     ///
     /// # Errors

@@ -209,7 +209,7 @@ pub(super) async fn reanalyze(
 }
 
 /// The best picture of an event that the caller may know of, and its camera.
-async fn picture_of_event(caller: &Caller, id: String) -> ApiResult<(Picture, String)> {
+pub(super) async fn picture_of_event(caller: &Caller, id: String) -> ApiResult<(Picture, String)> {
     caller
         .run(Lane::Still, move |caller| {
             let event = caller.store.event(caller.principal(), &id)?;

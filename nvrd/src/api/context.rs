@@ -12,8 +12,10 @@ use super::health::LastCheck;
 use crate::ai::Ai;
 use crate::auth::{Asked, Auth, Identified, Refused};
 use crate::cameras::Cameras;
+use crate::config::FacesConfig;
 use crate::evidence::Evidence;
 use crate::exports::Exports;
+use crate::faces::Faces;
 use crate::hub::{self, Hub};
 use crate::live::Live;
 use crate::metrics::Http;
@@ -42,7 +44,9 @@ pub struct ApiContext {
     pub(super) vault: Arc<Vault>,
     pub(super) ai: Arc<Ai>,
     pub(super) protect: Arc<Controllers>,
-    pub(super) store: Store,
+    /// Whose faces are.
+    pub(crate) faces: Arc<Faces>,
+    pub(crate) store: Store,
     pub(crate) storage: Arc<Storage>,
     pub(super) retention: Arc<Retention>,
     pub(super) stills: Arc<Stills>,
@@ -137,9 +141,16 @@ impl ApiContext {
             Arc::clone(&cameras),
             Arc::clone(&clock),
         );
+        let faces = Faces::new(
+            &FacesConfig::default(),
+            store.clone(),
+            Arc::clone(&storage),
+            Arc::clone(&clock),
+        );
         Self {
             auth,
             open: false,
+            faces: Arc::new(faces),
             ai: Arc::new(ai),
             protect: Arc::new(protect),
             vault: Arc::clone(cameras.vault()),
@@ -176,6 +187,13 @@ impl ApiContext {
     /// The controllers that lend cameras, for whoever stays in touch with them.
     pub fn controllers(&self) -> &Arc<Controllers> {
         &self.protect
+    }
+
+    /// The same context, which tells faces apart.
+    #[must_use]
+    pub fn with_faces(mut self, faces: Arc<Faces>) -> Self {
+        self.faces = faces;
+        self
     }
 
     /// The same context with the chains of recordings.

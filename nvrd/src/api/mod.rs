@@ -46,6 +46,7 @@ mod audit;
 mod upload;
 mod ai;
 mod ai_providers;
+pub(crate) mod faces;
 mod protect;
 mod file;
 mod time;
@@ -119,10 +120,26 @@ fn words_and_loans(table: route::Table) -> route::Table {
         .on(Method::POST, "/api/v1/protect/controllers/{id}/cameras/{camera_id}/disable", Need::Manage, protect::disable)
 }
 
+/// People, by their faces.
+#[rustfmt::skip]
+fn people(table: route::Table) -> route::Table {
+    table
+        .on(Method::GET, "/api/v1/faces", Need::Operate, faces::list)
+        .on(Method::POST, "/api/v1/faces", Need::Operate, faces::create)
+        .on(Method::POST, "/api/v1/faces/search", Need::Operate, faces::search)
+        .on(Method::GET, "/api/v1/faces/{person_id}", Need::Operate, faces::get)
+        .on(Method::PATCH, "/api/v1/faces/{person_id}", Need::Operate, faces::change)
+        .on(Method::DELETE, "/api/v1/faces/{person_id}", Need::Operate, faces::delete)
+        .on(Method::GET, "/api/v1/faces/{person_id}/photos/{face_id}", Need::Operate, faces::photo)
+        .on(Method::GET, "/api/v1/strangers", Need::Operate, faces::strangers)
+        .on(Method::POST, "/api/v1/strangers/{id}/name", Need::Operate, faces::name_stranger)
+        .on(Method::DELETE, "/api/v1/strangers/{id}", Need::Operate, faces::forget_stranger)
+}
+
 #[rustfmt::skip]
 #[expect(clippy::too_many_lines, reason = "it is a table")]
 fn table(context: Arc<ApiContext>) -> route::Table {
-    words_and_loans(route::Table::new(context))
+    people(words_and_loans(route::Table::new(context)))
         .on(Method::GET, "/api/v1/system/health", Need::Public, health::get)
         .alias(Method::GET, "/health", Need::Public, health::get)
         .on(Method::GET, "/metrics", Need::Measure, metrics::get)

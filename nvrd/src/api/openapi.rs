@@ -15,9 +15,9 @@ use super::access::Caller;
 use super::error::{ApiError, ApiResult, ErrorBody};
 use super::reply::{Content, Redirect};
 use super::{
-    ai, ai_providers, audit, auth, backup, cameras, coverage, events, evidence, exports, health,
-    keeping, keys, metrics, mfa, notifications, posted, protect, recordings, reference, setup,
-    snapshot, socket, ssl, stills, storage, stream, system, timelapses, trigger, users,
+    ai, ai_providers, audit, auth, backup, cameras, coverage, events, evidence, exports, faces,
+    health, keeping, keys, metrics, mfa, notifications, posted, protect, recordings, reference,
+    setup, snapshot, socket, ssl, stills, storage, stream, system, timelapses, trigger, users,
 };
 
 /// The document; a test compares its paths with the table of routes.
@@ -122,6 +122,16 @@ use super::{
         users::get,
         users::change,
         users::delete,
+        faces::list,
+        faces::create,
+        faces::search,
+        faces::get,
+        faces::change,
+        faces::delete,
+        faces::photo,
+        faces::strangers,
+        faces::name_stranger,
+        faces::forget_stranger,
         keys::list,
         keys::create,
         keys::get,
@@ -215,6 +225,10 @@ const REQUESTS: &[&str] = &[
     "NewController",
     "ControllerChange",
     "EnableRequest",
+    "EnrolRequest",
+    "PersonChange",
+    "StrangerName",
+    "FaceQuery",
 ];
 
 /// Marks every field of an answer as present: what is not known is `null`.

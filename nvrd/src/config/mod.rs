@@ -7,6 +7,7 @@ mod storage;
 mod export;
 mod listen;
 mod outbound;
+mod faces;
 mod personality;
 mod live;
 mod nearest;
@@ -20,6 +21,7 @@ use utoipa::ToSchema;
 
 pub use camera::CameraConfig;
 pub use export::ExportConfig;
+pub use faces::FacesConfig;
 pub use listen::{ApiConfig, RtspConfig, TlsConfig};
 pub use live::{LiveConfig, NotificationsConfig};
 pub use outbound::{Net, OutboundConfig};
@@ -56,6 +58,9 @@ pub struct Config {
     /// Calls that the daemon makes on behalf of clients.
     #[serde(default)]
     pub outbound: OutboundConfig,
+    /// Models that tell faces apart.
+    #[serde(default)]
+    pub faces: FacesConfig,
     /// Listeners that speak the language of other programs.
     #[serde(default)]
     pub personality: PersonalityConfig,
@@ -180,6 +185,7 @@ impl Config {
             more.path = folder.join(&more.path);
         }
         config.personality.resolve(folder);
+        config.faces.resolve(folder);
         let password = &mut config.storage.database_password_file;
         *password = password.take().map(|path| folder.join(path));
         config.pipelines.path = config.pipelines.path.map(|path| folder.join(path));
@@ -293,6 +299,7 @@ impl Config {
         let encrypted = encrypted.into_iter().find(|(_, tls)| *tls);
         problems.extend(self.tls.problems(encrypted.map(|(key, _)| key)));
         problems.extend(self.personality.problems());
+        problems.extend(self.faces.problems());
         if let Err(error) = nvr_base::logging::check_filter(&self.log.filter) {
             problems.push(format!("log.filter: {error}"));
         }

@@ -82,7 +82,7 @@ impl Picture {
     }
 
     /// The pixels, to be drawn on.
-    pub(super) fn pixels(&self) -> &RgbImage {
+    pub(crate) fn pixels(&self) -> &RgbImage {
         &self.0
     }
 }

@@ -19,6 +19,7 @@ use nvr_store::Store;
 use tokio::sync::broadcast;
 
 use crate::evidence::Evidence;
+use crate::faces::Faces;
 use crate::hub::{CommittedEvent, Hub};
 use crate::live::Live;
 use crate::pulse::{Pulse, Pulses};
@@ -47,6 +48,7 @@ pub struct Ingest {
     evidence: Option<Arc<Evidence>>,
     live: Arc<Live>,
     hub: Option<Arc<Hub>>,
+    faces: Option<Arc<Faces>>,
     run: Option<String>,
     capacity: usize,
     pulses: Option<(Pulse, Pulse)>,
@@ -59,6 +61,7 @@ struct Listener {
     clock: Arc<dyn Clock>,
     live: Arc<Live>,
     hub: Option<Arc<Hub>>,
+    faces: Option<Arc<Faces>>,
     backlog: Arc<Backlog>,
     /// Failures of cameras that are open events.
     told: BTreeMap<String, Told>,
@@ -84,6 +87,7 @@ impl Ingest {
             evidence: None,
             live: Arc::default(),
             hub: None,
+            faces: None,
             run: None,
             capacity: backlog::CAPACITY,
             pulses: None,
@@ -101,6 +105,13 @@ impl Ingest {
     #[must_use]
     pub fn with_live(mut self, live: Arc<Live>) -> Self {
         self.live = live;
+        self
+    }
+
+    /// The same ingest, which says whom cameras met.
+    #[must_use]
+    pub fn with_faces(mut self, faces: Arc<Faces>) -> Self {
+        self.faces = Some(faces);
         self
     }
 
@@ -143,6 +154,7 @@ impl Ingest {
             clock: Arc::clone(&self.clock),
             live: Arc::clone(&self.live),
             hub: self.hub,
+            faces: self.faces,
             backlog: Arc::clone(&backlog),
             told: BTreeMap::new(),
             pulse: hearing,

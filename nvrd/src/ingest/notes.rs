@@ -22,6 +22,11 @@ impl Listener {
         let camera = notice.camera.as_str();
         match notice.what {
             What::Event(event) => self.event(camera, event),
+            What::Face(seen) => {
+                if let Some(faces) = &self.faces {
+                    faces.met(camera, seen, self.clock.unix_us());
+                }
+            }
             What::SegmentOpened(opened) => self.opened(camera, &opened),
             What::FragmentWritten(fragment) => {
                 let now = self.clock.monotonic();

@@ -184,6 +184,7 @@ impl World {
             clock: Arc::clone(&self.clock),
             live: Arc::clone(&self.live),
             hub: None,
+            faces: None,
             backlog: Arc::clone(backlog),
             told: BTreeMap::new(),
             pulse: None,

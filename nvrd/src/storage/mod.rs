@@ -217,6 +217,11 @@ impl Storage {
         self.first().root().join("frames")
     }
 
+    /// The folder of the photos that people are known by.
+    pub fn faces(&self) -> PathBuf {
+        self.first().root().join("faces")
+    }
+
     /// The thumbnail of an event; `None` when the id is no UUID, so that no id leads out of the folder.
     pub fn thumbnail(&self, event_id: &str) -> Option<PathBuf> {
         let id = uuid::Uuid::parse_str(event_id).ok()?;

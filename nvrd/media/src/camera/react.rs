@@ -3,6 +3,7 @@
 use gst::prelude::*;
 use nvr_contract::Message;
 use nvr_contract::event::Event;
+use nvr_contract::face::FaceSeen;
 use nvr_contract::gate::GateChange;
 use nvr_contract::segment::{FragmentWritten, Gap, GapReason, SegmentClosed, SegmentOpened};
 use nvr_contract::source::{LossReason, SourceChange, SourceState, StreamRole, VideoCodec};
@@ -42,6 +43,7 @@ impl Camera {
         }
         let parsed = typed::<FragmentWritten>(message, What::FragmentWritten)
             .or_else(|| typed::<Event>(message, What::Event))
+            .or_else(|| typed::<FaceSeen>(message, What::Face))
             .or_else(|| typed::<SegmentOpened>(message, What::SegmentOpened))
             .or_else(|| typed::<SegmentClosed>(message, What::SegmentClosed))
             .or_else(|| typed::<Gap>(message, What::Gap))

@@ -136,7 +136,7 @@ pub(super) async fn thumbnail(
     Ok(Jpeg::of_content(jpeg, &conditions))
 }
 
-fn remove_thumbnail(caller: &Caller, id: &str) -> Result<()> {
+pub(super) fn remove_thumbnail(caller: &Caller, id: &str) -> Result<()> {
     caller.stills.forget_event(id);
     let Some(path) = caller.storage.thumbnail(id) else {
         return Ok(());

@@ -71,6 +71,12 @@ impl Field {
                 json!({ "type": "array", "items": { "type": "integer" }, "minItems": 4, "maxItems": 4 })
             }
             "array[float]" => json!({ "type": "array", "items": { "type": "number" } }),
+            "array[float]|null" => {
+                json!({ "type": ["array", "null"], "items": { "type": "number" } })
+            }
+            "array[int]|null" => {
+                json!({ "type": ["array", "null"], "items": { "type": "integer" }, "minItems": 4, "maxItems": 4 })
+            }
             "array[array[int]]" => json!({ "type": "array", "items": {
                 "type": "array", "items": { "type": "integer" }, "minItems": 2, "maxItems": 2 } }),
             "integer|null" => json!({ "type": ["integer", "null"] }),
@@ -279,7 +285,7 @@ fn face_detection() -> Task {
     }
 }
 
-/// What waits for the part that tells faces apart.
+/// What needs a model that tells faces apart.
 fn face_tasks() -> Vec<Task> {
     let mut matched = person();
     matched.push(similarity());
@@ -296,17 +302,18 @@ fn face_tasks() -> Vec<Task> {
             vec![
                 Field::new(
                     "embedding",
-                    "array[float]",
-                    "Of length 1.",
+                    "array[float]|null",
+                    "Of length 1; null where there is no face.",
                     json!([0.01, -0.02]),
                 ),
-                face_bbox("face_bbox"),
+                maybe_bbox("face_bbox"),
                 Field::new(
                     "embedding_size",
                     "integer",
-                    "Numbers of the vector.",
-                    json!(512),
+                    "Numbers of the vector; 0 where there is no face.",
+                    json!(128),
                 ),
+                no_face(),
                 latency(),
             ],
         ),
@@ -327,8 +334,9 @@ fn face_tasks() -> Vec<Task> {
                     "From which similarity on they do.",
                     json!(0.5),
                 ),
-                face_bbox("face1_bbox"),
-                face_bbox("face2_bbox"),
+                maybe_bbox("face1_bbox"),
+                maybe_bbox("face2_bbox"),
+                no_face(),
                 latency(),
             ],
         ),
@@ -338,11 +346,27 @@ fn face_tasks() -> Vec<Task> {
             vec![
                 Field::new("is_on_watchlist", "boolean", "Whether it is.", json!(true)),
                 Field::list("matches", "The most similar first.", matched),
-                face_bbox("face_bbox"),
+                maybe_bbox("face_bbox"),
+                no_face(),
                 latency(),
             ],
         ),
     ]
+}
+
+/// The box of a face that may not be there.
+fn maybe_bbox(name: &'static str) -> Field {
+    Field::new(
+        name,
+        "array[int]|null",
+        "Left, top, right, bottom, pixels; null where there is no face.",
+        json!([100, 150, 200, 300]),
+    )
+}
+
+fn no_face() -> Field {
+    let text = "No face detected in image";
+    Field::new("message", "string", "That there is no face.", json!(text)).optional()
 }
 
 /// What `face_recognition` answers.
@@ -356,7 +380,7 @@ fn recognised() -> Vec<Field> {
     fields.extend(person().into_iter().map(Field::optional));
     fields.extend([
         similarity().optional(),
-        face_bbox("face_bbox").optional(),
+        maybe_bbox("face_bbox").optional(),
         Field::new(
             "message",
             "string",

@@ -302,7 +302,7 @@ fn unavailable(adapter: &Adapter, provider: Provider) -> Option<String> {
             Some(Status::Failed(why)) => Some(why),
             Some(Status::Closed | Status::Open(_)) => None,
         },
-        Provider::FaceMatch => Some(super::faces::REASON.to_owned()),
+        Provider::FaceMatch => adapter.matcher.missing(),
         Provider::Cloud => super::cloud::unavailable(adapter),
     }
 }

@@ -12,8 +12,9 @@ use super::cloud::{self, CloudInput, CloudResult};
 use super::frames::DRAWN;
 use super::intake::{Form, Intake, picture_in_text};
 use super::look::{Local, Looked};
+use super::matching::{self, Matched, Matching};
 use super::uri::{FrameUri, LATEST, uri_of};
-use super::{Adapter, camera_meant, discover, eye_of, faces};
+use super::{Adapter, camera_meant, discover, eye_of};
 use crate::api::access::Caller;
 use crate::api::body;
 use crate::api::context::Lane;
@@ -134,10 +135,14 @@ pub(super) async fn post(
         let answer = cloud::ask(&adapter, &caller, task, elsewhere).await?;
         return Ok(Json(Inferred::Elsewhere(answer)));
     }
+    let input = || ApiError::bad_request("Missing 'input' field");
+    if let Some(task) = Matching::of(&task) {
+        let input = asked.input.ok_or_else(input)?;
+        let matched = matching::ask(&adapter, &caller, task, &input, asked.picture, started);
+        return Ok(Json(Inferred::Matched(matched.await?)));
+    }
     let task = known(&adapter, &task)?;
-    let input = asked
-        .input
-        .ok_or_else(|| ApiError::bad_request("Missing 'input' field"))?;
+    let input = asked.input.ok_or_else(input)?;
     if input.labels.is_some() && task != Local::ObjectDetection {
         let detail = "input.labels: is for object_detection";
         return Err(ApiError::bad_request(detail));
@@ -159,6 +164,8 @@ pub(super) async fn post(
 pub(super) enum Inferred {
     /// Of a task that is done here.
     Here(Looked),
+    /// Of a task that tells faces apart.
+    Matched(Matched),
     /// Of a model elsewhere.
     Elsewhere(CloudResult),
 }
@@ -206,9 +213,6 @@ pub(super) fn known(adapter: &Adapter, name: &str) -> ApiResult<Local> {
     if let Some(task) = Local::of(name) {
         return Ok(task);
     }
-    if faces::NEEDS_MATCHING.contains(&name) {
-        return Err(faces::not_there());
-    }
     if cloud::is_task(name) {
         return Err(ApiError::bad_request(format!(
             "Missing 'input_data' field: '{name}' is done by a model elsewhere"
@@ -254,22 +258,66 @@ impl InferInput {
                 return Err(ApiError::bad_request(detail));
             }
         }
-        match (&self.frame, &self.image) {
-            (Some(_), Some(_)) => {
-                let detail = format!("{path}.image: give a frame or an image, not both");
-                Err(ApiError::bad_request(detail))
-            }
-            (Some(frame), None) => FrameUri::parse(&frame.uri)
-                .map(Source::Frame)
-                .map_err(ApiError::bad_request),
-            (None, Some(text)) => picture_in_text(text).map(Source::Bytes).map_err(|why| {
-                ApiError::bad_request(format!("{path}.image: Invalid image: {why}"))
-            }),
-            (None, None) => {
-                let detail = format!("Missing '{path}.frame' field");
-                Err(ApiError::bad_request(detail))
-            }
+        source_of(path, self.frame.as_ref(), self.image.as_deref())
+    }
+
+    /// The least similarity that counts, of tasks that tell faces apart.
+    pub(super) fn similarity(&self, usual: f32) -> ApiResult<f32> {
+        if self.labels.is_some() {
+            let detail = "input.labels: is for object_detection";
+            return Err(ApiError::bad_request(detail));
         }
+        match self.threshold {
+            None => Ok(usual),
+            // NaN is in no range.
+            Some(told) if told > 0.0 && told <= 1.0 => Ok(told as f32),
+            Some(told) => Err(ApiError::bad_request(format!(
+                "input.threshold: {told} is out of range: use above 0 and up to 1"
+            ))),
+        }
+    }
+
+    /// The two pictures of `face_verify`.
+    pub(super) fn two_frames(&self) -> ApiResult<(&Frame, &Frame)> {
+        let missing = |name: &str| ApiError::bad_request(format!("Missing 'input.{name}' field"));
+        let one = self.frame1.as_ref().ok_or_else(|| missing("frame1"))?;
+        let two = self.frame2.as_ref().ok_or_else(|| missing("frame2"))?;
+        Ok((one, two))
+    }
+}
+
+/// The picture that a frame or a text names; `path` is the name of the object in the request that has them.
+pub(super) fn source_of(
+    path: &str,
+    frame: Option<&Frame>,
+    image: Option<&str>,
+) -> ApiResult<Source> {
+    let field = |name: &str| match path {
+        "" => name.to_owned(),
+        path => format!("{path}.{name}"),
+    };
+    match (frame, image) {
+        (Some(_), Some(_)) => {
+            let detail = format!("{}: give a frame or an image, not both", field("image"));
+            Err(ApiError::bad_request(detail))
+        }
+        (Some(frame), None) => FrameUri::parse(&frame.uri)
+            .map(Source::Frame)
+            .map_err(ApiError::bad_request),
+        (None, Some(text)) => picture_in_text(text).map(Source::Bytes).map_err(|why| {
+            ApiError::bad_request(format!("{}: Invalid image: {why}", field("image")))
+        }),
+        (None, None) => {
+            let detail = format!("Missing '{}' field", field("frame"));
+            Err(ApiError::bad_request(detail))
+        }
+    }
+}
+
+impl Fetched {
+    /// A picture that came with the request.
+    pub(super) fn of_bytes(jpeg: Bytes) -> Self {
+        Self { jpeg, camera: None }
     }
 }
 

@@ -15,6 +15,7 @@ mod upload;
 mod cloud;
 mod endpoint;
 mod faces;
+mod matching;
 mod openapi;
 
 use std::convert::Infallible;
@@ -38,6 +39,7 @@ use crate::api::error::ApiResult;
 use crate::api::route::Table;
 use crate::auth::Need;
 use crate::config::AiAdapterConfig;
+use crate::faces::Faces;
 use crate::infer::{Analysis, Eye};
 use crate::net;
 use crate::outbound::Outbound;
@@ -52,6 +54,8 @@ use tracks::Tracks;
 #[derive(Debug)]
 pub struct Adapter {
     analysis: Arc<Analysis>,
+    /// Whose faces are.
+    matcher: Arc<Faces>,
     frames: Frames,
     tracks: Mutex<Tracks>,
     clock: Arc<dyn Clock>,
@@ -70,9 +74,12 @@ impl Adapter {
     /// What a configuration asks for; nothing is opened yet.
     pub fn new(config: &AiAdapterConfig, context: &ApiContext, outbound: &Arc<Outbound>) -> Self {
         let clock = Arc::clone(&context.clock);
-        let analysis = Analysis::new(config.detector.clone(), config.faces.clone(), &clock);
+        let detector = || Some(context.faces.detector()?.file().to_owned());
+        let faces = config.faces.clone().or_else(detector);
+        let analysis = Analysis::new(config.detector.clone(), faces, &clock);
         Self {
             analysis: Arc::new(analysis),
+            matcher: Arc::clone(&context.faces),
             frames: Frames::new(context.storage.frames(), Arc::clone(&clock)),
             tracks: Mutex::default(),
             started: clock.monotonic(),
@@ -230,9 +237,9 @@ fn table(context: &ApiContext, adapter: Arc<Adapter>) -> Table {
         .on(Method::GET, "/adapters", Need::SeeCameras, with!(adapter, discover::adapters))
         .on(Method::POST, "/infer", Need::SeeCameras, with!(adapter, infer::post))
         .on(Method::POST, "/pipeline/run", Need::SeeCameras, with!(adapter, pipeline::run))
-        .on(Method::POST, "/faces/register", Need::Operate, faces::register)
-        .on(Method::GET, "/faces/list", Need::SeeCameras, faces::list)
-        .on(Method::GET, "/faces/{person_id}", Need::SeeCameras, faces::get)
+        .on(Method::POST, "/faces/register", Need::Operate, with!(adapter, faces::register))
+        .on(Method::GET, "/faces/list", Need::Operate, faces::list)
+        .on(Method::GET, "/faces/{person_id}", Need::Operate, faces::get)
         .on(Method::DELETE, "/faces/{person_id}", Need::Operate, faces::delete)
         .on(Method::GET, "/frames/{folder}", Need::SeeCameras, with!(adapter, upload::list))
         .on(Method::GET, "/frames/{folder}/{file}", Need::SeeCameras, with!(adapter, upload::get))

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use super::Adapter;
 use super::infer::{InferInput, Wish, fetch, known, look};
 use super::intake::Intake;
-use super::look::Local;
+use super::look::{Local, Looked};
+use super::matching::{self, Matched, Matching};
 use crate::api::access::Caller;
 use crate::api::error::{ApiError, ApiResult, ErrorBody};
 use crate::api::reply::Json;
@@ -67,15 +68,25 @@ pub(super) async fn run(
     let PipelineRequest { steps, data } = intake.json()?;
     let wishes = wishes(&adapter, &steps, &data)?;
     let fetched = fetch(&adapter, &caller, data.source("data")?).await?;
+    // A least score is none of a similarity.
+    let usual = InferInput::default();
     let mut results = Map::new();
     for (step, wish) in steps.into_iter().zip(wishes) {
         let started = adapter.clock.monotonic();
         let done = match wish {
-            Ok(wish) => look(&adapter, fetched.clone(), wish, started).await,
+            Ok(Step::Look(wish)) => look(&adapter, fetched.clone(), wish, started)
+                .await
+                .map(Looked::into_json),
+            Ok(Step::Match(task)) => {
+                let picture = Some(fetched.jpeg.clone());
+                matching::ask(&adapter, &caller, task, &usual, picture, started)
+                    .await
+                    .map(Matched::into_json)
+            }
             Err(error) => Err(error),
         };
         match done {
-            Ok(looked) => results.insert(step, looked.into_json()),
+            Ok(found) => results.insert(step, found),
             Err(error) => {
                 return Ok(Json(PipelineResult {
                     status: "error",
@@ -96,6 +107,14 @@ pub(super) async fn run(
     }))
 }
 
+/// A task of a list.
+enum Step {
+    /// One that looks for something.
+    Look(Wish),
+    /// One that tells faces apart.
+    Match(Matching),
+}
+
 /// What each step looks for, or why it cannot be done now.
 ///
 /// # Errors
@@ -104,7 +123,7 @@ fn wishes(
     adapter: &Adapter,
     steps: &[String],
     data: &InferInput,
-) -> ApiResult<Vec<ApiResult<Wish>>> {
+) -> ApiResult<Vec<ApiResult<Step>>> {
     if !(1..=MAX_STEPS).contains(&steps.len()) {
         return Err(ApiError::bad_request(format!(
             "steps: {} tasks are given: use 1 to {MAX_STEPS}",
@@ -118,11 +137,23 @@ fn wishes(
             let detail = format!("steps[{index}]: '{step}' is given twice");
             return Err(ApiError::bad_request(detail));
         }
+        match Matching::of(step) {
+            Some(Matching::Verify) => {
+                return Err(ApiError::bad_request(format!(
+                    "steps[{index}]: '{step}' takes two pictures: use /infer"
+                )));
+            }
+            Some(task) => {
+                wishes.push(Ok(Step::Match(task)));
+                continue;
+            }
+            None => {}
+        }
         wishes.push(match known(adapter, step) {
-            Ok(task) => Ok(Wish {
+            Ok(task) => Ok(Step::Look(Wish {
                 task,
                 sought: data.sought("data", task)?,
-            }),
+            })),
             Err(error) if error.is_clients() => {
                 return Err(error.within(&format!("steps[{index}]")));
             }

@@ -1,6 +1,7 @@
 //! The adapter asked as clients ask it, over real parts and a model that sees a person in every bright picture.
 
 mod cloud;
+mod faces;
 mod frames;
 mod infer;
 mod pipeline;
@@ -22,6 +23,7 @@ use crate::outbound::Outbound;
 /// The adapter beside an API with one camera, `gate`, which sends nothing.
 struct Shop {
     world: World,
+    context: crate::api::ApiContext,
     adapter: Arc<Adapter>,
     _models: tempfile::TempDir,
 }
@@ -30,6 +32,16 @@ impl Shop {
     fn new(change: impl FnOnce(&mut AiAdapterConfig, &std::path::Path)) -> Self {
         let models = tempfile::tempdir().unwrap();
         let world = World::new();
+        let context = world.context.as_ref().clone();
+        Self::over(world, context, models, change)
+    }
+
+    fn over(
+        world: World,
+        context: crate::api::ApiContext,
+        models: tempfile::TempDir,
+        change: impl FnOnce(&mut AiAdapterConfig, &std::path::Path),
+    ) -> Self {
         let mut config = AiAdapterConfig::default();
         change(&mut config, models.path());
         let outbound = OutboundConfig {
@@ -37,9 +49,10 @@ impl Shop {
             ..OutboundConfig::default()
         };
         let outbound = Arc::new(Outbound::new(&outbound).unwrap());
-        let adapter = Arc::new(Adapter::new(&config, &world.context, &outbound));
+        let adapter = Arc::new(Adapter::new(&config, &context, &outbound));
         Self {
             world,
+            context,
             adapter,
             _models: models,
         }
@@ -61,7 +74,7 @@ impl Shop {
     }
 
     async fn reply(&self, request: warp::test::RequestBuilder) -> Answer {
-        let routes = routes(&self.world.context, Arc::clone(&self.adapter));
+        let routes = routes(&self.context, Arc::clone(&self.adapter));
         Answer(request.reply(&routes).await)
     }
 
@@ -223,14 +236,12 @@ async fn without_a_model_everything_says_why() {
         let answer = shop.infer(&asked).await;
         answer.assert_refused(503, "set personality.ai_adapter.");
     }
-    for task in super::faces::NEEDS_MATCHING {
+    let refused = "set faces.embedder";
+    for task in faces::TASKS {
         let asked = frame(task, "opennvr://gate/x.jpg");
-        shop.infer(&asked)
-            .await
-            .assert_refused(503, "facematch is not there yet");
+        shop.infer(&asked).await.assert_refused(503, refused);
     }
     let none = json!({});
-    let refused = "facematch is not there yet";
     shop.post("/faces/register", "application/json", none.to_string())
         .await
         .assert_refused(503, refused);
