@@ -99,11 +99,14 @@ impl Printed {
              [personality.ai_adapter.cloud]\nendpoint = \"http://127.0.0.1:{elsewhere}\"\n\
              [personality.ai_adapter]\n"
         );
-        for (key, model) in [("detector", media::yolox())] {
-            if let Some(model) = model {
-                adapter += &format!("{key} = {}\n", Value::from(model.to_str().unwrap()));
-            }
+        let text = |path: &PathBuf| Value::from(path.to_str().unwrap());
+        if let Some(model) = media::yolox() {
+            adapter += &format!("detector = {}\n", text(&model));
         }
+        let faces = media::faces().map_or(String::new(), |[detector, embedder, _]| {
+            let (detector, embedder) = (text(&detector), text(&embedder));
+            format!("[faces]\ndetector = {detector}\nembedder = {embedder}\n")
+        });
         let mut config = Config::new();
         if own_network {
             config = config.replace("listen = \"127.0.0.1:0\"\n", "");
@@ -112,7 +115,7 @@ impl Printed {
             adapter += "listen = \"127.0.0.1:0\"\n";
         }
         let config = config
-            .replace("[rtsp]", &format!("{adapter}[rtsp]"))
+            .replace("[rtsp]", &format!("{adapter}{faces}[rtsp]"))
             .camera(
                 "camera-0",
                 "test://ball",
@@ -167,7 +170,7 @@ impl Printed {
         let (status, answer) = self.run(&line.replace("argus_abc123...", key));
         let expected = match line.contains("person_counting") {
             true if media::yolox().is_none() => 503,
-            _ if line.contains("faces/register") => 503,
+            _ if line.contains("faces/register") && media::faces().is_none() => 503,
             _ => 200,
         };
         assert_eq!(status, expected, "{line}\n{answer}");
@@ -280,7 +283,11 @@ fn fits(endpoint: &str, status: u16) -> bool {
         "GET /protect/controllers/{id}/cameras" => status == 503,
         // Without models it says which one is missing.
         "POST /infer" if media::yolox().is_none() => status == 503,
-        "GET /faces/list?category=watchlist" | "DELETE /faces/{person_id}" => status == 503,
+        "GET /faces/list?category=watchlist" | "DELETE /faces/{person_id}"
+            if media::faces().is_none() =>
+        {
+            status == 503
+        }
         _ => status == 200,
     }
 }
@@ -315,6 +322,15 @@ fn every_endpoint_and_every_line_of_the_documents_works_as_printed() {
         ("controller", String::new()),
     ]);
 
+    // What `person.jpg` of the camera is.
+    if let Some([.., photo]) = media::faces() {
+        let url = "http://localhost:9100/frames/camera_0/person.jpg";
+        let photo = photo.to_str().unwrap();
+        let line =
+            format!("curl -X POST '{url}' -H 'Content-Type: image/jpeg' --data-binary '@{photo}'");
+        let (status, answer) = it.run(&line);
+        assert_eq!(status, 201, "{answer}");
+    }
     let mut secret = String::new();
     for (name, _) in DOCUMENTS {
         let (endpoints, lines) = kept(name);
