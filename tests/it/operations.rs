@@ -27,7 +27,7 @@ fn printed(arguments: &[&str]) -> String {
 
 /// The value of a figure with its labels, 0 where there is none yet.
 fn figure(daemon: &Daemon, row: &str) -> f64 {
-    let (status, _, bytes) = daemon.bytes("metrics");
+    let (status, _, bytes) = daemon.bytes("/metrics");
     assert_eq!(status, 200);
     let text = String::from_utf8(bytes).unwrap();
     let mut values = text.lines().filter_map(|line| line.strip_prefix(row));
@@ -67,7 +67,7 @@ fn a_recorder_comes_back_from_a_backup_that_was_made_while_it_recorded() {
     let daemon = Daemon::start(&config);
     let made = serde_json::json!({"name": "yard", "uri": "rtsp://10.0.0.5/", "user": "u", "password": "hunter2",
         "enabled": false});
-    let (status, answer) = daemon.request("POST", "cameras", Some(&made));
+    let (status, answer) = daemon.request("POST", "/cameras", Some(&made));
     assert_eq!(status, 201, "{answer}");
     wait_for("it records", PATIENCE, || {
         (figure(&daemon, "nvrd_recorded_bytes_total{camera=\"cam\"}") > 10_000.0).then_some(())
@@ -102,7 +102,7 @@ fn a_recorder_comes_back_from_a_backup_that_was_made_while_it_recorded() {
     assert!(text.contains("name = \"cam\""), "{text}");
     let daemon =
         Daemon::start(&anew.camera("cam", "test://ball?width=320&height=180", "record", ""));
-    let yard = daemon.get("cameras/yard");
+    let yard = daemon.get("/cameras/yard");
     assert_eq!(yard["has_password"], true, "{yard}");
     assert!(
         !daemon.log().contains("goes without its password"),

@@ -41,19 +41,6 @@ pub fn faces() -> Option<[PathBuf; 3]> {
     onnx_runtime().and(there.then_some(files))
 }
 
-/// The models that find faces and turn them into vectors, and a photo of one face, where they are.
-pub fn faces() -> Option<[PathBuf; 3]> {
-    let shared = shared()?;
-    let files = [
-        "models/yunet_n_640_640.onnx",
-        "models/mobilefacenet_paddlex_128.onnx",
-        "media/faces/obama_1.jpg",
-    ];
-    let files = files.map(|file| shared.join(file));
-    let is_whole = files.iter().all(|file| file.is_file());
-    onnx_runtime().filter(|_| is_whole).map(|_| files)
-}
-
 /// The ONNX Runtime library, where there is one.
 pub fn onnx_runtime() -> Option<PathBuf> {
     let set = std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from);

@@ -83,7 +83,7 @@ fn four_cameras_share_two_workers_alike() {
             .iter()
             .map(|c| c.load(Ordering::Relaxed))
             .sum::<u64>()
-            < 160
+            < 320
         {
             std::thread::yield_now();
             std::thread::park_timeout(Duration::from_millis(5));
@@ -92,7 +92,11 @@ fn four_cameras_share_two_workers_alike() {
     });
     let counts = counts.map(|c| c.load(Ordering::Relaxed));
     let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
-    assert!(most - least <= 2, "{counts:?}");
+    let total: u64 = counts.iter().sum();
+    assert!(
+        (most - least) * 40 <= total,
+        "within a tenth of a share: {counts:?}"
+    );
 }
 
 #[test]

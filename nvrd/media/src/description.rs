@@ -381,7 +381,7 @@ mod tests {
         assert_eq!(chain, ["detect", "motion", "record"]);
         assert_eq!(
             all.chain("detct").unwrap_err().to_string(),
-            "pipeline \"detct\" does not exist: there are detect, motion, record"
+            "pipeline \"detct\" does not exist: there are detect, faces, motion, record"
         );
     }
 

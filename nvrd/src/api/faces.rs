@@ -197,7 +197,8 @@ pub(super) async fn list(
         (status = 201, body = PersonFaces, description = "The person.", headers(("Location" = String, description = "Path of the person."))),
         (status = 400, body = super::error::ErrorBody, description = "A field is wrong, or the picture has no face, several faces, or one that is too small, blurred or turned away."),
         (status = 404, body = super::error::ErrorBody, description = "There is no such event or camera."),
-        (status = 503, body = super::error::ErrorBody, description = "No model is configured, or the camera sends nothing."),
+        (status = 409, body = super::error::ErrorBody, description = "No model is configured."),
+        (status = 503, body = super::error::ErrorBody, description = "The camera sends nothing."),
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn create(
@@ -341,7 +342,8 @@ pub(super) async fn photo(
         (status = 200, body = FaceMatches, description = "Each face, and whom it looks like."),
         (status = 400, body = super::error::ErrorBody, description = "A field is wrong, or it is no picture."),
         (status = 404, body = super::error::ErrorBody, description = "There is no such event or camera."),
-        (status = 503, body = super::error::ErrorBody, description = "No model is configured, or the camera sends nothing."),
+        (status = 409, body = super::error::ErrorBody, description = "No model is configured."),
+        (status = 503, body = super::error::ErrorBody, description = "The camera sends nothing."),
         (status = "default", body = super::error::ErrorBody, description = "Any other failure."),
     ))]
 pub(super) async fn search(

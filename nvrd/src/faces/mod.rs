@@ -169,7 +169,7 @@ impl Faces {
     /// The open models. Blocks.
     ///
     /// # Errors
-    /// `Unavailable` with the reason.
+    /// `FailedPrecondition` where no model is named, `Unavailable` where one cannot be used, with the reason.
     fn opened(&self) -> Result<Arc<Open>> {
         let mut open = lock(&self.open);
         if let Some(open) = open.as_ref() {
@@ -182,7 +182,7 @@ impl Faces {
         }
         let model = match (&self.embedder, self.missing()) {
             (Some(model), _) => model.clone(),
-            (None, why) => return Err(Error::unavailable(why.unwrap_or_default())),
+            (None, why) => return Err(Error::precondition(why.unwrap_or_default())),
         };
         let options = OpenOptions {
             model,
@@ -256,12 +256,12 @@ impl Faces {
     /// The faces on a picture, the largest first. Blocks.
     ///
     /// # Errors
-    /// `Unavailable` with the reason when a model is missing, `Internal` when it fails.
+    /// `FailedPrecondition` where no model is named, `Unavailable` where one cannot be used, with the reason.when a model is missing, `Internal` when it fails.
     pub fn look(&self, picture: &Picture) -> Result<Vec<Seen>> {
         let detector = self
             .detector
             .as_ref()
-            .ok_or_else(|| Error::unavailable(self.missing().unwrap_or_default()))?;
+            .ok_or_else(|| Error::precondition(self.missing().unwrap_or_default()))?;
         let sought = Sought {
             threshold: DETECTION,
             labels: None,
@@ -278,7 +278,7 @@ impl Faces {
     /// The vector of a face, of length 1. Blocks.
     ///
     /// # Errors
-    /// `Unavailable` with the reason when the model is missing, `Internal` when it fails.
+    /// `FailedPrecondition` where no model is named, `Unavailable` where one cannot be used, with the reason.when the model is missing, `Internal` when it fails.
     pub fn vector(&self, seen: &Seen) -> Result<Embedding> {
         embed(&self.opened()?.embedder, seen)
     }
@@ -286,7 +286,7 @@ impl Faces {
     /// The `count` people most like a face, the most similar first. Blocks.
     ///
     /// # Errors
-    /// `Unavailable` with the reason when the model is missing.
+    /// `FailedPrecondition` where no model is named, `Unavailable` where one cannot be used, with the reason.when the model is missing.
     pub fn nearest(
         &self,
         vector: &[f32],
