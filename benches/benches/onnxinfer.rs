@@ -13,7 +13,7 @@ use gst_app::{AppSink, AppSrc};
 use nvr_onnx::decode::{self, Tensor, Wanted};
 use nvr_onnx::model::{Model, OpenOptions};
 use nvr_onnx::nms;
-use nvr_onnx::preprocess::{Colour, InputTensor, Picture, Pixels, Plane, Preprocessor};
+use nvr_onnx::preprocess::{Colour, InputTensor, Picture, Pixels, Plane, Preprocessor, Values};
 
 /// Runs per round, and rounds, of which the fastest counts.
 const PICTURES: u32 = 20;
@@ -116,6 +116,14 @@ fn preprocess(model: &Model, format: &str, sample: &gst::Sample) -> InputTensor 
     tensor
 }
 
+/// What the model takes; YOLOX takes floats.
+fn floats(tensor: &InputTensor) -> &[f32] {
+    match &tensor.values {
+        Values::F32(values) => values,
+        _ => &[],
+    }
+}
+
 fn postprocess(model: &Model, tensor: &InputTensor) {
     let copy = |outputs: &[Tensor<'_>]| -> Vec<(String, Vec<usize>, Vec<f32>)> {
         outputs
@@ -125,13 +133,13 @@ fn postprocess(model: &Model, tensor: &InputTensor) {
     };
     let outputs = model
         .session()
-        .run(model.shape(), &tensor.data, copy)
+        .run(model.shape(), floats(tensor), copy)
         .unwrap();
     let tensors: Vec<Tensor<'_>> = outputs
         .iter()
         .map(|(name, shape, data)| Tensor { name, shape, data })
         .collect();
-    let decoder = decode::for_model(model.facts());
+    let decoder = decode::for_model(model.facts()).expect("the model finds objects");
     let wanted = Wanted {
         threshold: 0.4,
         classes: None,
@@ -164,7 +172,7 @@ fn compare(model: &Model, tensor: &InputTensor, element: &gst::Element, sample: 
     };
     let bare = || {
         let start = Instant::now();
-        let run = model.session().run(model.shape(), &tensor.data, |_| ());
+        let run = model.session().run(model.shape(), floats(tensor), |_| ());
         run.unwrap();
         start.elapsed()
     };
@@ -206,6 +214,8 @@ fn main() {
         facts: None,
         library: library.to_str().unwrap().to_owned(),
         threads: 1,
+        workers: 1,
+        providers: Vec::new(),
     })
     .unwrap();
     let element = gst::ElementFactory::make("onnxinfer")

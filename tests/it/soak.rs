@@ -26,8 +26,9 @@ fn cameras_that_come_and_go_leave_nothing_behind() {
     let made = serde_json::json!({"name": "flap", "uri": "test://ball", "pipeline": "motion"});
     assert_eq!(daemon.request("POST", "/cameras", Some(&made)).0, 201);
     let mut stopped = Vec::new();
-    // The first rounds fill caches and pools.
-    let warm_up = 2;
+    // The first rounds fill caches and pools; the allocator keeps an arena for each of many threads, and takes about
+    // this long until all of them are as large as a pipeline makes them.
+    let warm_up = 12;
     for _ in 0..warm_up + cycles() {
         assert_eq!(daemon.request("POST", "/cameras/flap/start", None).0, 200);
         daemon.wait_state("flap", "running", Duration::from_secs(30));

@@ -1,10 +1,6 @@
 //! Pictures from outside, and models that are there, missing or of the wrong kind.
 
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "the element's tests share it, and a part of it is used here"
-)]
+#[allow(unreachable_pub, reason = "the element's tests share it")]
 #[path = "../../../gst-plugins/onnx/tests/support/onnx.rs"]
 mod onnx;
 

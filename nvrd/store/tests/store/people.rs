@@ -62,7 +62,10 @@ fn people_are_enrolled_listed_and_changed() {
         (ann.face.model.as_str(), ann.face.vector.as_str()),
         ("bbbbbbbbbbbb", "new")
     );
-    assert_eq!(store.faces_of(who, "ann").unwrap(), [ann.clone()]);
+    assert_eq!(
+        store.faces_of(who, "ann").unwrap(),
+        std::slice::from_ref(ann)
+    );
 }
 
 #[test]
