@@ -72,8 +72,7 @@ impl Caller {
         self.context.block(lane, move || work(&this)).await
     }
 
-    /// The same, for whoever sent these headers: a ticket stands for those of an earlier request, and who has listened
-    /// for a while may be somebody less by now.
+    /// The same, for whoever sent these headers: a ticket stands for those of an earlier request.
     ///
     /// # Errors
     /// When they may neither see events nor cameras.
@@ -84,6 +83,26 @@ impl Caller {
             other => other,
         };
         admitted.map(|admitted| admitted.caller)
+    }
+
+    /// The same caller as they are by now, who has listened for a while; `None` once they may neither see events nor
+    /// cameras, or are nobody any more.
+    pub(super) fn now(&self) -> Option<Self> {
+        let principal = self.context.auth.still(&self.identified)?;
+        let sees = [Need::SeeEvents, Need::SeeCameras];
+        if !sees.iter().any(|need| need.allows(&principal)) {
+            return None;
+        }
+        let identified = Identified {
+            principal,
+            session: self.identified.session.clone(),
+            address: self.identified.address,
+            headers: Vec::new(),
+        };
+        Some(Self {
+            identified: Arc::new(identified),
+            ..self.clone()
+        })
     }
 
     /// For a camera that a body or a parameter names.

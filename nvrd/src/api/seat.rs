@@ -84,7 +84,6 @@ struct Wanted {
 #[derive(Debug)]
 pub(super) struct Seat {
     caller: Caller,
-    headers: HeaderMap,
     wanted: Wanted,
 }
 
@@ -145,11 +144,7 @@ impl Seat {
         };
         let caller = caller.again(&headers).await?;
         let wanted = wish.wanted().map_err(ApiError::bad_request)?;
-        Ok(Self {
-            caller,
-            headers,
-            wanted,
-        })
+        Ok(Self { caller, wanted })
     }
 
     /// Who listens.
@@ -169,19 +164,14 @@ impl Seat {
         Ok(())
     }
 
-    /// Asks again who it is; `false` once they may not listen any more.
-    pub(super) async fn renew(&mut self) -> bool {
-        match self.caller.again(&self.headers).await {
-            Ok(caller) => {
-                self.caller = caller;
-                true
-            }
-            // Asked too often, or the database is busy: that says nothing about them.
-            Err(error) => {
-                let status = error.status();
-                status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN
-            }
+    /// Looks again who it is, which counts as no request of theirs; `false` once they may not listen any more.
+    pub(super) fn renew(&mut self) -> bool {
+        let now = self.caller.now();
+        if let Some(caller) = now {
+            self.caller = caller;
+            return true;
         }
+        false
     }
 
     /// Whether a frame is for them.

@@ -301,7 +301,7 @@ impl Talk {
 
     async fn ask(&mut self) -> Result<(), Over> {
         self.messages = 0;
-        match self.seat.renew().await {
+        match self.seat.renew() {
             true => Ok(()),
             false => Err(Over::Close(code::POLICY, "you may not listen any more")),
         }

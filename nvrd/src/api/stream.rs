@@ -115,7 +115,7 @@ async fn tell(mut seat: Seat, mut listener: Listener, pieces: mpsc::Sender<Bytes
                 Err(end) => Err(why(end)),
             },
             _ = alive.tick() => Ok(Bytes::from_static(b": alive\n\n")),
-            _ = ask.tick() => match seat.renew().await {
+            _ = ask.tick() => match seat.renew() {
                 true => Ok(Bytes::new()),
                 false => Err("you may not listen any more"),
             },
