@@ -110,6 +110,12 @@ fn check_files(config: &Config, daemon: &Daemon, camera: &str) {
             names.push((name, file));
         }
     }
+    // At once: the daemon records on while the files are read.
+    let rows = daemon.segments(camera);
+    let mut starts: Vec<i64> = rows
+        .iter()
+        .map(|row| row["start_unix_us"].as_i64().unwrap())
+        .collect();
     if has_program("ffprobe") {
         for (name, file) in &names {
             let mut probe = Command::new("ffprobe");
@@ -123,11 +129,6 @@ fn check_files(config: &Config, daemon: &Daemon, camera: &str) {
             assert!(text.parse::<u64>().is_ok_and(|n| n > 0), "{name}: {text:?}");
         }
     }
-    let rows = daemon.segments(camera);
-    let mut starts: Vec<i64> = rows
-        .iter()
-        .map(|row| row["start_unix_us"].as_i64().unwrap())
-        .collect();
     let on_disk = |(name, _): &(String, _)| {
         let stem = name.trim_end_matches(".mp4");
         stem.split('_').nth(1).unwrap().parse::<i64>().unwrap()
