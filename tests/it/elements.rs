@@ -170,6 +170,43 @@ fn the_chain_of_the_design_runs() {
 }
 
 #[test]
+fn six_visits_are_six_persons_and_nothing_else() {
+    let clip = media::shared_clip("one-by-one-person-detection.mp4");
+    let (Some(clip), Some(model)) = (clip, media::yolox()) else {
+        println!("SKIP: no shared media, or no model");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let location = folder.path().join("events.jsonl");
+    let line = format!(
+        "gst-launch-1.0 camerasrc uri='file://{}?realtime=false' name=cam  cam.video ! avdec_h264 ! motiondetect \
+         ! onnxinfer model={} threshold=0.4 ! objecttrack ! eventsink location={}",
+        clip.display(),
+        model.display(),
+        location.display()
+    );
+    run(
+        gst_command("sh").args(["-c", &line]),
+        Duration::from_secs(240),
+    );
+    let text = std::fs::read_to_string(location).unwrap();
+    let closed: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|event: &serde_json::Value| event["type"] == "closed")
+        .collect();
+    let (motion, objects): (Vec<_>, Vec<_>) =
+        closed.iter().partition(|event| event["kind"] == "motion");
+    assert_eq!((motion.len(), objects.len()), (6, 6), "{text}");
+    for (visit, person) in motion.iter().zip(&objects) {
+        assert_eq!(person["label"], "person", "{person}");
+        let ns = |event: &serde_json::Value, key: &str| event[key].as_u64().unwrap();
+        assert!(ns(person, "start_ns") >= ns(visit, "start_ns"), "{person}");
+        assert!(ns(person, "end_ns") <= ns(visit, "end_ns"), "{person}");
+    }
+}
+
+#[test]
 fn recordings_of_gst_launch_play() {
     if !support::has_program("ffprobe") {
         println!("SKIP: ffprobe is not installed");
